@@ -1,0 +1,4 @@
+//! hookrun: webhooks of git hosts and trackers become coding-agent runs.
+
+pub mod model;
+pub mod sandbox;

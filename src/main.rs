@@ -1,0 +1,2 @@
+//! The hookrun command.
+fn main() {}

@@ -1,0 +1,4 @@
+//! The words: plain data, legal state changes and the clock. Nothing here does input or output.
+
+pub mod clock;
+pub mod id;

@@ -1,0 +1,1 @@
+//! The Codegen API played locally.
