@@ -1,0 +1,193 @@
+//! A job: one request to the agent service that a rule or a person asked for, and the states it may go through.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Timestamp;
+use super::decision::GateRecord;
+use super::run::Run;
+
+/// The states of a job (DESIGN section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Waits for its time, a gate or a slot.
+    Queued,
+    /// Waits for a person.
+    Held,
+    /// Committed to be sent; the call may be under way.
+    Submitting,
+    /// The call ended without telling whether a run was made.
+    Uncertain,
+    /// Its run lives.
+    Running,
+    /// Its run did not end within the give-up age, or is gone.
+    Lost,
+    /// Its run completed.
+    Succeeded,
+    /// Its run failed.
+    Failed,
+    /// Its run was stopped by somebody.
+    Stopped,
+    /// A newer happening made it pointless.
+    Superseded,
+    /// A person cancelled it.
+    Cancelled,
+    /// It can never be sent.
+    Dead,
+}
+
+impl JobState {
+    /// Every state, in the order in which they are shown.
+    pub const ALL: [Self; 12] = [
+        Self::Queued,
+        Self::Held,
+        Self::Submitting,
+        Self::Uncertain,
+        Self::Running,
+        Self::Lost,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Stopped,
+        Self::Superseded,
+        Self::Cancelled,
+        Self::Dead,
+    ];
+
+    /// The state as rows, answers and pages spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Held => "held",
+            Self::Submitting => "submitting",
+            Self::Uncertain => "uncertain",
+            Self::Running => "running",
+            Self::Lost => "lost",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Superseded => "superseded",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether a job may go from this state to `next`.
+    pub fn may_become(self, next: Self) -> bool {
+        use JobState::{
+            Cancelled, Dead, Failed, Held, Lost, Queued, Running, Stopped, Submitting, Succeeded, Superseded, Uncertain,
+        };
+        match self {
+            Queued => matches!(next, Submitting | Held | Superseded | Cancelled | Dead),
+            Held => matches!(next, Queued | Running | Superseded | Cancelled | Dead),
+            Submitting => matches!(next, Running | Queued | Dead | Uncertain),
+            Uncertain => matches!(next, Running | Queued | Held),
+            Running => matches!(next, Succeeded | Failed | Stopped | Lost),
+            Lost => matches!(next, Running | Succeeded | Failed | Stopped),
+            Succeeded | Failed | Stopped | Superseded | Cancelled | Dead => false,
+        }
+    }
+
+    /// Whether further events of the same rule and key join it.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Held)
+    }
+
+    /// Whether it has a run, or may have one, that has not ended.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Submitting | Self::Uncertain | Self::Running)
+    }
+
+    /// Whether nothing more will happen to it by itself.
+    pub fn is_ended(self) -> bool {
+        !self.is_open() && !self.is_active() && self != Self::Lost
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for JobState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("\"{text}\" is no job state"))
+    }
+}
+
+/// A job as it is stored and shown. Prompts and bodies are kept beside it, not in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Our id; also in the run's metadata and the last line of its prompt.
+    pub id: String,
+    /// The rule it belongs to, by name.
+    pub rule: String,
+    /// The source whose delivery made it.
+    pub source: String,
+    /// The key under which events of its rule join it.
+    pub key: String,
+    /// What it is about.
+    pub subject: String,
+    /// The repository or project of the first event.
+    pub repo: Option<String>,
+    /// The commit that it acts upon.
+    pub sha: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Why it stands there, in words.
+    pub reason: String,
+    /// Until when it waits, when that is known.
+    pub until: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when it may be sent.
+    pub due_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When the call that made its run was begun.
+    pub submitted_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How often it was sent, or tried to be.
+    pub tries: u32,
+    /// Which attempt on its subject it is (1 for the first); 0 until it is sent.
+    pub attempt: u32,
+    /// How many events have joined it.
+    pub events: u32,
+    /// Grows with every change, so that a change made on old knowledge is refused.
+    pub revision: i64,
+    /// The ended job that this one repeats.
+    pub retry_of: Option<String>,
+    /// What the gates said last.
+    pub gates: Vec<GateRecord>,
+    /// Its run, once there is one.
+    pub run: Option<Run>,
+}
+
+/// What a matching rule asks for, handed to the store in the accept transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobRequest {
+    /// The rule.
+    pub rule: String,
+    /// The key under which events join one job.
+    pub key: String,
+    /// Whether the rule is `per = "commit"`: then an event that comes after the job was sent is late.
+    pub per_commit: bool,
+    /// The happening to claim.
+    pub happening: String,
+    /// What it is about.
+    pub subject: String,
+    /// The repository or project.
+    pub repo: Option<String>,
+    /// The commit.
+    pub sha: Option<String>,
+    /// How long it must have been quiet before the job is due.
+    pub settle: std::time::Duration,
+    /// After how long it is due whatever still comes.
+    pub settle_max: std::time::Duration,
+}
