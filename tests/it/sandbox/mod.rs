@@ -1,0 +1,5 @@
+//! The sandbox against Codegen's published OpenAPI document, its own promises and Codegen's own client.
+
+mod answers;
+mod bench;
+mod limits;
