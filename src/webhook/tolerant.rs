@@ -159,6 +159,30 @@ impl Field for Option<Id> {
     }
 }
 
+/// A value of which only the presence counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Present;
+
+impl Field for Option<Present> {
+    fn from_text(_: &str) -> Self {
+        Some(Present)
+    }
+    fn from_bool(_: bool) -> Self {
+        Some(Present)
+    }
+    fn from_int(_: i64) -> Self {
+        Some(Present)
+    }
+    fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Some(Present))
+    }
+    fn from_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Some(Present))
+    }
+}
+
 impl<T: Object> Field for Option<T> {
     fn from_map<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         T::from_map(map).map(Some)

@@ -47,8 +47,9 @@ pub(super) fn pull_request(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
         }
         "edited" => telling.say_as(Kind::ChangeUpdated, Vec::new(), &["pull_request", &id, "edited", updated]),
         "labeled" => {
-            let label = ask.need(payload.label.as_ref().and_then(|label| label.name.clone()), "label.name")?;
-            telling.say_as(Kind::ChangeLabeled, vec![label.clone()], &["pull_request", &id, "labeled", &label, born]);
+            let to: Vec<String> = payload.label.as_ref().and_then(|label| label.name.clone()).into_iter().collect();
+            let label = to.first().cloned().unwrap_or_default();
+            telling.say_as(Kind::ChangeLabeled, to, &["pull_request", &id, "labeled", &label, born]);
         }
         "ready_for_review" => telling.say_as(Kind::ChangeReady, Vec::new(), &["pull_request", &id, "ready", updated]),
         "review_requested" => {

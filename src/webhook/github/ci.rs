@@ -19,10 +19,9 @@ fn kind_of(conclusion: &str) -> Option<Kind> {
 
 /// What a check body says of how far it is: the conclusion once completed, else the state it is in.
 fn outcome_of(ask: &Ask<'_>, status: Option<&str>, conclusion: Option<&str>) -> String {
-    let restarted = matches!(ask.action, "rerequested" | "requested");
     match (status, conclusion) {
         // The old conclusion still stands in a body that asks for the check to be run again.
-        (Some("completed"), _) if restarted => "queued",
+        (Some("completed"), _) if ask.action == "rerequested" => "queued",
         (Some("completed") | None, Some(conclusion)) => conclusion,
         (Some(status), _) => status,
         (None, None) => "unknown",

@@ -34,8 +34,9 @@ pub(super) fn issues(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) ->
         }
         "edited" => telling.say_as(Kind::IssueUpdated, Vec::new(), &["issue", &id, "edited", updated]),
         "labeled" => {
-            let label = ask.need(payload.label.as_ref().and_then(|label| label.name.clone()), "label.name")?;
-            telling.say_as(Kind::IssueLabeled, vec![label.clone()], &["issue", &id, "labeled", &label, born]);
+            let to: Vec<String> = payload.label.as_ref().and_then(|label| label.name.clone()).into_iter().collect();
+            let label = to.first().cloned().unwrap_or_default();
+            telling.say_as(Kind::IssueLabeled, to, &["issue", &id, "labeled", &label, born]);
         }
         "assigned" => {
             let login = ask.need(payload.assignee.as_ref().and_then(|who| who.login.clone()), "assignee.login")?;

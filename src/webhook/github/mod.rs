@@ -25,7 +25,7 @@ pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
     let payload: Payload =
         tolerant::read(delivery.payload()).map_err(|reason| NotUnderstood::new(&format!("github:{event}"), reason))?;
     let native = match &payload.action {
-        Some(action) if event != "ping" => format!("github:{event}.{action}"),
+        Some(action) if !matches!(event, "ping" | "push" | "status") => format!("github:{event}.{action}"),
         _ => format!("github:{event}"),
     };
     fits(event, &payload).map_err(|reason| NotUnderstood::new(&native, reason))?;
@@ -85,7 +85,7 @@ fn fits(event: &str, payload: &Payload) -> Result<(), String> {
         "commit_comment" => payload.issue.is_some() || payload.pull_request.is_some(),
         "issue_comment" => payload.issue.is_none(),
         "check_suite" => payload.check_run.is_some(),
-        "push" => payload.action.is_some() || payload.pull_request.is_some(),
+        "push" => payload.pull_request.is_some(),
         _ => false,
     };
     if odd { Err(format!("the body does not have the shape of the event {event}")) } else { Ok(()) }
