@@ -26,7 +26,8 @@ pub(super) fn path_of(url: &str) -> Option<&str> {
 
 /// Whether a login is that of a bot by its form, as GitHub gives them to apps.
 pub(super) fn has_bot_suffix(login: &str) -> bool {
-    login.len() > 5 && login[login.len() - 5..].eq_ignore_ascii_case("[bot]")
+    let bytes = login.as_bytes();
+    bytes.len() > 5 && bytes[bytes.len() - 5..].eq_ignore_ascii_case(b"[bot]")
 }
 
 /// Whether two logins are the same account: case and the suffix `[bot]` do not count.
