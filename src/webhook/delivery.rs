@@ -5,7 +5,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
-use super::source::{Auth, SourceSpec};
+use super::source::SourceSpec;
 use super::{body, headers};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::SourceKind;
@@ -70,7 +70,7 @@ impl Delivery {
             kind: source.kind,
             agents: source.agents.clone(),
             fixed_event: source.event.clone(),
-            signed: !matches!(source.auth, Auth::Header { .. } | Auth::Unsigned),
+            signed: source.auth.signs(),
             secret_label,
             event_header,
             sender_id: headers::sender_id(headers, source.kind),
@@ -102,7 +102,7 @@ impl Delivery {
         self.fixed_event.as_deref()
     }
 
-    /// Whether the body belongs to what was proved (a header secret says nothing about it).
+    /// Whether the body belongs to what the source proves; a token or header secret says nothing about it.
     pub fn signed(&self) -> bool {
         self.signed
     }

@@ -63,6 +63,17 @@ pub enum Auth {
     Unsigned,
 }
 
+impl Auth {
+    /// Whether every request of the source is signed, so that its body is known to be the sender's.
+    pub(super) fn signs(&self) -> bool {
+        match self {
+            Self::Hmac(_) => true,
+            Self::Gitlab { signing, allow_token_fallback, .. } => !signing.is_empty() && !allow_token_fallback,
+            Self::Header { .. } | Self::Unsigned => false,
+        }
+    }
+}
+
 /// A secret with the name under which it may be shown.
 #[derive(Clone)]
 pub struct NamedSecret {

@@ -124,9 +124,13 @@ impl Telling {
     }
 
     /// Adds facts to a subject; `key` may be the event's own or another.
+    ///
+    /// A change that is known by its number only is not learnt of: a row under the number would hide the row of its
+    /// branch, under which everything else about it is kept.
     pub(super) fn learn(&mut self, key: &str, facts: Facts) {
         let repo = self.event.repo.as_ref().or(self.event.project.as_ref());
-        if key.is_empty() || facts == Facts::default() {
+        let by_number = facts.change.is_some() && !key.contains('@');
+        if key.is_empty() || by_number || facts == Facts::default() {
             return;
         }
         if let Some(repo) = repo {

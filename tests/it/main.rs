@@ -1,9 +1,11 @@
 //! The integration tests, one binary.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod webhook_core;
+mod webhook_github;
+mod webhook_gitlab;
+mod webhook_jira;
 mod webhook_payloads;
 mod webhook_signatures;
 mod webhook_support;
-mod webhook_traps;
 mod webhook_verify;

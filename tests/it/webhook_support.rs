@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookrun::model::clock::Timestamp;
 use hookrun::model::delivery::SourceKind;
+use hookrun::model::event::{Event, Kind};
 use hookrun::webhook::{Auth, Delivery, NamedSecret, Refusal, SourceSpec, Understood, understand, verify};
 use secrecy::SecretString;
 use sha2::Sha256;
@@ -100,6 +101,15 @@ pub(crate) fn tell(kind: SourceKind, event: &str, body: &[u8]) -> Understood {
     understand(&deliver(kind, event, body).unwrap())
 }
 
+pub(crate) fn kinds(told: &Understood) -> Vec<Kind> {
+    told.events.iter().filter_map(|event| event.kind).collect()
+}
+
+pub(crate) fn only(told: &Understood) -> &Event {
+    assert_eq!(told.events.len(), 1, "{:?}", told.events);
+    &told.events[0]
+}
+
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
@@ -124,6 +134,7 @@ pub(crate) struct Real {
 }
 
 /// The recorded webhooks, or `None` (said plainly) where they are not beside the project.
+#[expect(clippy::print_stdout, reason = "a test that could not run has to say so")]
 pub(crate) fn real_payloads() -> Option<Vec<Real>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/payloads");
     let Ok(index) = std::fs::read(folder.join("index.json")) else {

@@ -14,7 +14,7 @@ use super::webhook_support::{
 };
 
 fn status(answer: &Result<Delivery, Refusal>) -> u16 {
-    answer.as_ref().map_or_else(|refusal| refusal.status(), |_| StatusCode::OK).as_u16()
+    answer.as_ref().map_or_else(Refusal::status, |_| StatusCode::OK).as_u16()
 }
 
 fn ask(source: &SourceSpec, headers: &HeaderMap, body: &[u8]) -> u16 {

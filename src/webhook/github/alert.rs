@@ -35,7 +35,7 @@ pub(super) fn alert(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> 
         match ask.action {
             "created" | "create" => telling.occurrence(&[class, &repo, number, "created"]),
             action => {
-                telling.occurrence(&[class, &repo, number, action, alert.updated_at.as_deref().unwrap_or_default()])
+                telling.occurrence(&[class, &repo, number, action, alert.updated_at.as_deref().unwrap_or_default()]);
             }
         }
     }

@@ -75,9 +75,10 @@ pub(super) fn check_suite(ask: &Ask<'_>, payload: &Payload, telling: &mut Tellin
         group: app.and_then(|app| app.slug.clone()),
     };
     if let (Some(id), Some(at)) = (&suite.id, &suite.updated_at) {
-        match ended {
-            true => telling.occurrence(&["check_suite", &id.0, at]),
-            false => telling.occurrence(&["check_suite", &id.0, ask.action, at]),
+        if ended {
+            telling.occurrence(&["check_suite", &id.0, at]);
+        } else {
+            telling.occurrence(&["check_suite", &id.0, ask.action, at]);
         }
     }
     conclude(telling, check, ended);
@@ -118,9 +119,10 @@ pub(super) fn workflow_run(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
     };
     if let Some(id) = &run.id {
         let attempt = run.run_attempt.as_ref().map_or("1", |attempt| &attempt.0);
-        match ended {
-            true => telling.occurrence(&["workflow_run", &id.0, attempt]),
-            false => telling.occurrence(&["workflow_run", &id.0, attempt, ask.action]),
+        if ended {
+            telling.occurrence(&["workflow_run", &id.0, attempt]);
+        } else {
+            telling.occurrence(&["workflow_run", &id.0, attempt, ask.action]);
         }
     }
     conclude(telling, check, ended);
@@ -144,9 +146,10 @@ pub(super) fn workflow_job(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
         group: job.workflow_name.clone(),
     };
     if let Some(id) = &job.id {
-        match ended {
-            true => telling.occurrence(&["workflow_job", &id.0]),
-            false => telling.occurrence(&["workflow_job", &id.0, ask.action]),
+        if ended {
+            telling.occurrence(&["workflow_job", &id.0]);
+        } else {
+            telling.occurrence(&["workflow_job", &id.0, ask.action]);
         }
     }
     conclude(telling, check, ended);

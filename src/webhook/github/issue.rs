@@ -86,22 +86,17 @@ fn describe(ask: &Ask<'_>, issue: &Issue, telling: &mut Telling) -> Result<u64, 
             body: issue.body.clone(),
             url: issue.html_url.clone(),
             status: issue.state.clone(),
-            issue_type: issue.issue_type.as_ref().and_then(|kind| kind.name.clone()),
+            issue_type: issue.category.as_ref().and_then(|kind| kind.name.clone()),
             priority: None,
             components: Vec::new(),
             assignees: logins(issue),
         });
     }
-    let facts = Facts {
-        change: is_change.then_some(number),
-        author: event.author.clone(),
-        draft: if is_change { issue.draft } else { None },
-        open,
-        labels: event.labels.clone(),
-        ..Facts::default()
-    };
-    let key = event.subject.key.clone();
-    telling.learn(&key, facts);
+    if !is_change {
+        let facts = Facts { author: event.author.clone(), open, labels: event.labels.clone(), ..Facts::default() };
+        let key = event.subject.key.clone();
+        telling.learn(&key, facts);
+    }
     Ok(number)
 }
 

@@ -45,7 +45,7 @@ pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
         "workflow_run" => ci::workflow_run(&ask, &payload, &mut telling)?,
         "workflow_job" => ci::workflow_job(&ask, &payload, &mut telling)?,
         "status" => ci::status(&ask, &payload, &mut telling)?,
-        "pull_request" | "pull_request_target" => change::pull_request(&ask, &payload, &mut telling)?,
+        "pull_request" => change::pull_request(&ask, &payload, &mut telling)?,
         "pull_request_review" => change::review(&ask, &payload, &mut telling)?,
         "pull_request_review_comment" => change::review_comment(&ask, &payload, &mut telling)?,
         "pull_request_review_thread" => change::thread(&ask, &payload, &mut telling)?,

@@ -157,7 +157,7 @@ tolerant::objects! {
         author_association: Option<String>,
         labels: Option<Labels>,
         assignees: Vec<Account>,
-        issue_type("type"): Option<Named>,
+        category("type"): Option<Named>,
         pull_request: Option<Named>,
     }
 
