@@ -47,7 +47,6 @@ impl Delivery {
             };
             headers.append(name, value);
         }
-        headers::unambiguous(&headers)?;
         Self::read(source, &headers, body, secret_label.to_owned(), received_at)
     }
 
@@ -59,6 +58,7 @@ impl Delivery {
         secret_label: String,
         received_at: Timestamp,
     ) -> Result<Self, Refusal> {
+        headers::telling_once(headers)?;
         let payload = match headers::content_type(headers, source.kind)? {
             headers::ContentType::Json => body.clone(),
             headers::ContentType::Form => body::form_payload(&body).map_err(Refusal::bad)?.into(),

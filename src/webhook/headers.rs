@@ -19,31 +19,31 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const GITLAB_EVENT_UUID: HeaderName = HeaderName::from_static("x-gitlab-event-uuid");
 const ATLASSIAN_ID: HeaderName = HeaderName::from_static("x-atlassian-webhook-identifier");
 
-/// Headers on which verification or meaning hangs, of all hosts.
-const SECURITY: [HeaderName; 12] = [
-    HUB_SIGNATURE_256,
-    HUB_SIGNATURE,
-    GITLAB_TOKEN,
-    WEBHOOK_ID,
-    WEBHOOK_TIMESTAMP,
-    WEBHOOK_SIGNATURE,
-    GITHUB_EVENT,
-    GITHUB_DELIVERY,
-    GITLAB_EVENT,
-    IDEMPOTENCY_KEY,
-    GITLAB_EVENT_UUID,
-    ATLASSIAN_ID,
-];
+/// Headers on which verification hangs, of all hosts.
+const PROVING: [HeaderName; 6] =
+    [HUB_SIGNATURE_256, HUB_SIGNATURE, GITLAB_TOKEN, WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE];
+/// Headers on which the meaning of a verified request hangs, of all hosts.
+const TELLING: [HeaderName; 6] =
+    [GITHUB_EVENT, GITHUB_DELIVERY, GITLAB_EVENT, IDEMPOTENCY_KEY, GITLAB_EVENT_UUID, ATLASSIAN_ID];
 /// Headers whose values may hold a comma of their own.
 const MAY_HOLD_COMMA: [HeaderName; 2] = [WEBHOOK_SIGNATURE, GITLAB_TOKEN];
 
-/// Refuses requests in which a security header occurs twice, also when a proxy joined the two by a comma: what one
-/// reader takes for the value another may not.
+/// Refuses requests in which a header that proves something occurs twice, also when a proxy joined the two by a comma:
+/// what one reader takes for the value another may not.
 ///
-/// Does not depend on the source, so that a server can ask it before it looks for the source and answer strangers
-/// alike.
+/// [`super::verify`] asks it first. It does not depend on the source, so a server that asks it before it looks for the
+/// source answers strangers alike, whether there is such a source or not.
 pub fn unambiguous(headers: &HeaderMap) -> Result<(), Refusal> {
-    for name in &SECURITY {
+    once(headers, &PROVING)
+}
+
+/// The same for the headers that are read once the request is verified.
+pub(super) fn telling_once(headers: &HeaderMap) -> Result<(), Refusal> {
+    once(headers, &TELLING)
+}
+
+fn once(headers: &HeaderMap, names: &[HeaderName]) -> Result<(), Refusal> {
+    for name in names {
         let mut values = headers.get_all(name).iter();
         let Some(value) = values.next() else { continue };
         if values.next().is_some() || (!MAY_HOLD_COMMA.contains(name) && value.as_bytes().contains(&b',')) {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use hookrun::model::delivery::SourceKind::{Github, Gitlab, Jira};
 use hookrun::model::event::Kind;
 use hookrun::webhook::{Delivery, Reading, understand, verify};
 
-use super::webhook_support::{NOW, deliver, real_payloads, signed, source};
+use super::webhook_support::{NOW, deliver, fixture, real_payloads, signed, source, tell};
 
 #[test]
 fn every_real_payload_is_understood() {
@@ -113,5 +114,35 @@ fn spoil(value: &mut serde_json::Value, seed: usize, count: &mut usize) {
         serde_json::Value::Object(map) => map.values_mut().for_each(|value| spoil(value, seed, count)),
         serde_json::Value::Array(list) => list.iter_mut().for_each(|value| spoil(value, seed, count)),
         _ => {}
+    }
+}
+
+#[test]
+fn the_fixtures_say_what_their_names_say() {
+    let own = "github.com/acme/widgets@fix/login";
+    let commit = "github.com/acme/widgets@ec26c3e57ca3a959ca5aad62de7213c562f8c821";
+    let branch = "gitlab.example.com/acme/widgets@fix/login";
+    for (name, kind, event, kinds, subject) in [
+        ("github.check_run.completed.failure.json", Github, "check_run", "ci.failed", own),
+        ("github.check_run.completed.failure.fork.json", Github, "check_run", "ci.failed", commit),
+        ("github.check_run.completed.success.json", Github, "check_run", "ci.succeeded", own),
+        ("github.workflow_run.completed.failure.json", Github, "workflow_run", "ci.failed", own),
+        ("gitlab.pipeline.failed.json", Gitlab, "Pipeline Hook", "ci.failed", branch),
+        ("gitlab.job.failed.json", Gitlab, "Job Hook", "ci.failed", branch),
+        (
+            "jira.issue_created.json",
+            Jira,
+            "",
+            "issue.opened issue.labeled issue.transitioned",
+            "acme.atlassian.net/PAY-7",
+        ),
+        // These two hold no address of their site.
+        ("jira.issue_updated.labeled.json", Jira, "", "issue.labeled", "jira/PAY-7"),
+        ("jira.comment_created.json", Jira, "", "comment.created", "jira/PAY-7"),
+    ] {
+        let told = tell(kind, event, &fixture(name));
+        let said: Vec<&str> = told.events.iter().filter_map(|event| event.kind).map(Kind::as_str).collect();
+        assert_eq!(said.join(" "), kinds, "{name}");
+        assert!(told.events.iter().all(|event| event.subject.key == subject), "{name}: {:?}", told.events[0].subject);
     }
 }

@@ -89,6 +89,9 @@ fn the_event_header_is_asked_after_the_signature() {
     assert_eq!(with(Github, "ping", &body, "x-github-event", Some("../ping")), 400);
     assert_eq!(with(Gitlab, "Pipeline Hook", &fixture("gitlab.pipeline.failed.json"), "x-gitlab-event", None), 400);
     let mut given = signed(Github, "ping", &body);
+    given.append("x-github-event", "push".parse().unwrap());
+    assert_eq!(ask(&source(Github), &given, &body), 400);
+    assert_eq!(ask(&source(Github), &given, b"something else"), 401);
     given.remove("x-github-event");
     assert_eq!(ask(&source(Github), &given, b"something else"), 401);
 }
