@@ -1,6 +1,7 @@
 //! What a delivery says: its events, and what it adds to what is known.
 
 use super::delivery::Delivery;
+use super::tolerant::Id;
 use crate::model::acceptance::AttemptReset;
 use crate::model::delivery::SourceKind;
 use crate::model::event::{Check, Event, Kind, Origin, Subject};
@@ -143,9 +144,13 @@ impl Telling {
         }
     }
 
-    /// Notes the state of a check of the event's commit.
-    pub(super) fn note_check(&mut self, check: Check) {
+    /// Notes the state of a check of the event's commit. `within` is the suite, run or pipeline that it belongs to: a
+    /// green check must not cover a red one that only has the same name, while a repetition keeps both.
+    pub(super) fn note_check(&mut self, mut check: Check, within: Option<&Id>) {
         if let (Some(repo), Some(sha)) = (&self.event.repo, &self.event.sha) {
+            if let Some(Id(within)) = within {
+                check.name = format!("{} #{within}", check.name);
+            }
             let (host, repo, sha) = (self.event.host.clone(), repo.clone(), sha.clone());
             self.checks.push(CheckUpdate { host, repo, sha, check });
         }

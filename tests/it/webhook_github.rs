@@ -96,6 +96,10 @@ fn a_check_on_an_own_branch_is_trusted_and_names_its_change() {
     assert_eq!(told.subjects[0].facts.change, Some(42));
     assert_eq!(told.subjects[0].facts.head_sha.as_deref(), Some(SHA));
     assert_eq!(event.repo_private, Some(true));
+    assert_eq!(
+        (event.checks[0].name.as_str(), told.checks[0].check.name.as_str()),
+        ("unit-tests", "unit-tests #118578147")
+    );
 }
 
 #[test]
@@ -183,6 +187,12 @@ fn conclusions_have_the_kinds_that_they_should() {
         assert!(told.checks[0].check.aggregate);
         assert_eq!(told.resets.len(), usize::from(conclusion == "success"), "{conclusion}");
     }
+    let asked = github(
+        "check_suite",
+        &json!({"action": "requested", "repository": repository(), "check_suite": {"id": 3, "head_branch": "main",
+            "head_sha": SHA, "status": "queued", "conclusion": null, "pull_requests": []}}),
+    );
+    assert_eq!((only(&asked).outcome.as_deref(), asked.checks.len()), (Some("queued"), 0), "it may never end");
     for (state, kind) in [("error", Some(Kind::CiFailed)), ("failure", Some(Kind::CiFailed)), ("pending", None)] {
         let told = github(
             "status",

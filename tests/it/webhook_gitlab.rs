@@ -26,6 +26,10 @@ fn gitlab_pipelines_tell_what_broke() {
     assert_eq!(event.happening, "gitlab.example.com/pipeline/31/2026-01-15 15:26:29 UTC");
     let failed: Vec<&str> = event.checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(failed, ["unit"], "lint may fail");
+    let states = told.checks.iter().map(|update| (update.check.name.as_str(), update.check.outcome.as_str()));
+    assert_eq!(states.collect::<Vec<_>>(), [("CI #31", "failed"), ("unit #31", "failed"), ("lint #31", "neutral")]);
+    let job = tell(Gitlab, "Job Hook", &fixture("gitlab.job.failed.json"));
+    assert_eq!(job.checks[0].check.name, "unit #31", "the same check, told in another way");
     assert_eq!(event.change.as_ref().unwrap().number, 16);
     let fork = altered("gitlab.pipeline.failed.json", &[("\"source_project_id\":2", "\"source_project_id\":9")]);
     let told = tell(Gitlab, "Pipeline Hook", &fork);

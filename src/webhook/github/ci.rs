@@ -4,7 +4,9 @@ use super::payload::{Payload, PullReference, Repository};
 use super::{Ask, full_name, same_repository};
 use crate::model::event::{Change, Check, Kind, Origin, Subject};
 use crate::model::subject::Facts;
+use crate::webhook::tolerant::Id;
 use crate::webhook::understood::{NotUnderstood, Telling, branch_subject, commit_subject};
+use crate::webhook::words::joined;
 
 /// The kind of a conclusion. Neutral, skipped, stale and `action_required` are none: nothing is broken and nothing is
 /// proved.
@@ -45,16 +47,17 @@ pub(super) fn check_run(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling)
         aggregate: false,
         outcome,
         url: run.details_url.clone().or_else(|| run.html_url.clone()),
-        summary: output.and_then(|o| crate::webhook::words::joined(o.title.as_deref(), o.summary.as_deref())),
+        summary: output.and_then(|o| joined(o.title.as_deref(), o.summary.as_deref())),
         group: run.app.as_ref().and_then(|app| app.slug.clone().or_else(|| app.name.clone())),
     };
     if let Some(id) = &run.id {
         match &run.completed_at {
             Some(at) if ended => telling.occurrence(&["check_run", &id.0, at]),
+            _ if ended => telling.occurrence(&["check_run", &id.0, &check.outcome]),
             _ => telling.occurrence(&["check_run", &id.0, ask.action, &check.outcome]),
         }
     }
-    conclude(telling, check, ended);
+    conclude(telling, check, suite.and_then(|suite| suite.id.as_ref()), ended);
     Ok(())
 }
 
@@ -81,7 +84,13 @@ pub(super) fn check_suite(ask: &Ask<'_>, payload: &Payload, telling: &mut Tellin
             telling.occurrence(&["check_suite", &id.0, ask.action, at]);
         }
     }
-    conclude(telling, check, ended);
+    if ended {
+        conclude(telling, check, suite.id.as_ref(), true);
+    } else {
+        // GitHub opens a suite for every app; those of apps that have nothing to say never end.
+        telling.event.outcome = Some(check.outcome.clone());
+        telling.event.checks = vec![check];
+    }
     Ok(())
 }
 
@@ -125,7 +134,7 @@ pub(super) fn workflow_run(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
             telling.occurrence(&["workflow_run", &id.0, attempt, ask.action]);
         }
     }
-    conclude(telling, check, ended);
+    conclude(telling, check, run.id.as_ref(), ended);
     Ok(())
 }
 
@@ -152,7 +161,7 @@ pub(super) fn workflow_job(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
             telling.occurrence(&["workflow_job", &id.0, ask.action]);
         }
     }
-    conclude(telling, check, ended);
+    conclude(telling, check, job.run_id.as_ref(), ended);
     Ok(())
 }
 
@@ -184,7 +193,7 @@ pub(super) fn status(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) ->
         telling.occurrence(&["status", &id.0]);
     }
     let kind = if state == "error" { Some(Kind::CiFailed) } else { kind_of(&state) };
-    finish(telling, check, kind);
+    finish(telling, check, None, kind);
     Ok(())
 }
 
@@ -252,17 +261,17 @@ fn page(payload: &Payload, path: &str) -> Option<String> {
     Some(format!("{}/{path}", payload.repository.as_ref()?.html_url.as_ref()?))
 }
 
-fn conclude(telling: &mut Telling, check: Check, ended: bool) {
+fn conclude(telling: &mut Telling, check: Check, within: Option<&Id>, ended: bool) {
     let kind = if ended { kind_of(&check.outcome) } else { None };
-    finish(telling, check, kind);
+    finish(telling, check, within, kind);
 }
 
-fn finish(telling: &mut Telling, check: Check, kind: Option<Kind>) {
+fn finish(telling: &mut Telling, check: Check, within: Option<&Id>, kind: Option<Kind>) {
     telling.event.outcome = Some(check.outcome.clone());
     if check.aggregate && kind == Some(Kind::CiSucceeded) {
         telling.note_green();
     }
-    telling.note_check(check.clone());
+    telling.note_check(check.clone(), within);
     telling.event.checks = vec![check];
     if let Some(kind) = kind {
         telling.say(kind, Vec::new());

@@ -106,6 +106,7 @@ tolerant::objects! {
 
     struct WorkflowJob {
         id: Option<Id>,
+        run_id: Option<Id>,
         name: Option<String>,
         workflow_name: Option<String>,
         head_branch: Option<String>,

@@ -33,6 +33,7 @@ tolerant::objects! {
         job_status: Option<String>,
         job_allow_failure: Option<bool>,
         job_failure_reason: Option<String>,
+        pipeline_id: Option<Id>,
         sha: Option<String>,
         tag: Option<bool>,
         // Push and tag: flat.
