@@ -2,3 +2,5 @@
 
 pub mod model;
 pub mod sandbox;
+pub mod store;
+pub mod webhook;
