@@ -52,8 +52,7 @@ impl Store {
                 )));
             }
             let reason = "retried by a person";
-            let change =
-                jobs::Change { job, from: &[JobState::Held], to: JobState::Queued, reason, due_at: Some(now) };
+            let change = jobs::Change { job, from: &[JobState::Held], to: JobState::Queued, reason, due_at: Some(now) };
             jobs::change(&mut tx, &change, now).await?;
             job.to_owned()
         } else if old.state.is_ended() || old.state == JobState::Lost {

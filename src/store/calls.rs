@@ -30,7 +30,7 @@ pub enum Slot {
 
 /// How every window is used. A slot is free again one full window after the *answer* to the call that used it.
 pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
-    let mut uses = Vec::with_capacity(CallClass::ALL.len());
+    let mut windows = Vec::with_capacity(CallClass::ALL.len());
     for class in CallClass::ALL {
         let limit = limits.of(class);
         let row = sqlx::query(
@@ -57,9 +57,9 @@ pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Time
             .await?;
             next_free = Some(Timestamp(row.try_get("ended_at")?).plus(limit.per));
         }
-        uses.push(WindowUse { class, used, limit: limit.count, next_free });
+        windows.push(WindowUse { class, used, limit: limit.count, next_free });
     }
-    Ok(uses)
+    Ok(windows)
 }
 
 pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Freeze>> {
@@ -70,9 +70,8 @@ pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Fr
     rows.iter()
         .map(|row| {
             let class: &str = row.try_get("class")?;
-            let class = class
-                .parse()
-                .map_err(|detail| StoreError::Corrupt { table: "freezes", column: "class", detail })?;
+            let class =
+                class.parse().map_err(|detail| StoreError::Corrupt { table: "freezes", column: "class", detail })?;
             Ok(Freeze { class, until: Timestamp(row.try_get("until_at")?), reason: row.try_get("reason")? })
         })
         .collect()

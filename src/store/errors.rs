@@ -60,7 +60,9 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
                 Self::Busy(error.to_string())
             }
-            sqlx::Error::Database(database) if super::sqlite::is_busy(database.as_ref()) => Self::Busy(error.to_string()),
+            sqlx::Error::Database(database) if super::sqlite::is_busy(database.as_ref()) => {
+                Self::Busy(error.to_string())
+            }
             _ => Self::Database(error),
         }
     }

@@ -87,14 +87,16 @@ impl Jobs {
     pub(super) async fn write(self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
         for job in self.newest.into_values().flatten().filter(|job| !job.added.is_empty()) {
             for (at, (delivery, received_at, event)) in job.added.iter().enumerate() {
-                sqlx::query("INSERT INTO job_events (job, seq, delivery, received_at, event) VALUES ($1, $2, $3, $4, $5)")
-                    .bind(&job.id)
-                    .bind(job.stored_events + at as i64)
-                    .bind(delivery)
-                    .bind(received_at.0)
-                    .bind(event)
-                    .execute(&mut **tx)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO job_events (job, seq, delivery, received_at, event) VALUES ($1, $2, $3, $4, $5)",
+                )
+                .bind(&job.id)
+                .bind(job.stored_events + at as i64)
+                .bind(delivery)
+                .bind(received_at.0)
+                .bind(event)
+                .execute(&mut **tx)
+                .await?;
             }
             let events = job.stored_events + job.added.len() as i64;
             sqlx::query(

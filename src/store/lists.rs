@@ -1,5 +1,7 @@
 //! Reading for people: pages of deliveries, jobs and runs, single ones, counts.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -125,8 +127,7 @@ impl Store {
         ];
         // State words are ours, never a reader's text.
         let states: Vec<String> = filter.states.iter().map(|state| format!("'{state}'")).collect();
-        let extra =
-            if states.is_empty() { String::new() } else { format!(" AND j.state IN ({})", states.join(", ")) };
+        let extra = if states.is_empty() { String::new() } else { format!(" AND j.state IN ({})", states.join(", ")) };
         let list = List { select: rows::JOB, id: "j.id", conditions: &conditions, extra: &extra };
         self.page(&list, page, rows::job, |job| job.id.clone()).await
     }
@@ -153,10 +154,10 @@ impl Store {
         let limit = page.limit.max(1);
         let mut sql = format!("{} WHERE ($1 IS NULL OR {} < $1)", list.select, list.id);
         for (at, (column, _)) in list.conditions.iter().filter(|(_, value)| value.is_some()).enumerate() {
-            sql.push_str(&format!(" AND {column} = ${}", at + 3));
+            let _ = write!(sql, " AND {column} = ${}", at + 3);
         }
         sql.push_str(list.extra);
-        sql.push_str(&format!(" ORDER BY {} DESC LIMIT $2", list.id));
+        let _ = write!(sql, " ORDER BY {} DESC LIMIT $2", list.id);
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(cursor).bind(i64::from(limit) + 1);
         for value in list.conditions.iter().filter_map(|(_, value)| value.as_ref()) {
             query = query.bind(value);

@@ -84,7 +84,8 @@ impl Store {
     /// Queued jobs that are due: at most one of a lane, oldest due first.
     pub async fn candidates(&self, limit: u32) -> Result<Vec<Job>> {
         let mut conn = self.inner.readers.acquire().await?;
-        let sql = format!("{HEADS} {} WHERE j.id IN (SELECT id FROM heads) ORDER BY j.due_at, j.id LIMIT $2", rows::JOB);
+        let sql =
+            format!("{HEADS} {} WHERE j.id IN (SELECT id FROM heads) ORDER BY j.due_at, j.id LIMIT $2", rows::JOB);
         let found = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(self.inner.clock.now().0)
             .bind(i64::from(limit))
@@ -146,22 +147,21 @@ impl Store {
         let snapshot = common.snapshot(&mut tx, job, &request.attempt_group, now).await?;
         let GateAnswer { outcome, records } = ask(&snapshot);
         let id = request.job.as_str();
-        let change = |to, reason: &str| jobs::Change { job: id, from: &[JobState::Queued], to, reason, due_at: None };
         let released = match outcome {
             GateOutcome::Wait(reason, until) => return Ok(Released::Waits { reason, until }),
             GateOutcome::Hold(reason) => {
-                jobs::change(&mut tx, &change(JobState::Held, &reason), now).await?;
+                leave_queue(&mut tx, id, JobState::Held, &reason, now).await?;
                 Released::Held
             }
             GateOutcome::Dead(reason) => {
-                jobs::change(&mut tx, &change(JobState::Dead, &reason), now).await?;
+                leave_queue(&mut tx, id, JobState::Dead, &reason, now).await?;
                 Released::Dead
             }
             GateOutcome::Go => {
                 let call = calls::begin_call(&mut tx, &request.classes, id, now).await?;
                 let attempt = count_attempt(&mut tx, &snapshot, &request.attempt_group, now).await?;
                 keep_prompt(&mut tx, id, &request.prompt, &request.note).await?;
-                jobs::change(&mut tx, &change(JobState::Submitting, &request.note), now).await?;
+                leave_queue(&mut tx, id, JobState::Submitting, &request.note, now).await?;
                 sqlx::query(
                     "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3 WHERE id = $1",
                 )
@@ -238,6 +238,11 @@ impl Common {
             job,
         })
     }
+}
+
+async fn leave_queue(tx: &mut Tx<'_>, job: &str, to: JobState, reason: &str, now: Timestamp) -> Result<()> {
+    jobs::change(tx, &jobs::Change { job, from: &[JobState::Queued], to, reason, due_at: None }, now).await?;
+    Ok(())
 }
 
 /// Counts the commit as acted upon, once however many jobs act on it; answers which attempt this is.

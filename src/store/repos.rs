@@ -42,7 +42,8 @@ impl Store {
     /// When the list was last replaced.
     pub async fn repos_saved_at(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT value FROM meta WHERE name = 'repos_saved_at'").fetch_optional(&mut *conn).await?;
+        let row =
+            sqlx::query("SELECT value FROM meta WHERE name = 'repos_saved_at'").fetch_optional(&mut *conn).await?;
         let Some(row) = row else { return Ok(None) };
         let value: Vec<u8> = row.try_get("value")?;
         Ok(String::from_utf8_lossy(&value).parse().ok().map(Timestamp))

@@ -34,8 +34,8 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn corrupt(table: &'static str, column: &'static str, detail: impl ToString) -> StoreError {
-    StoreError::Corrupt { table, column, detail: detail.to_string() }
+fn corrupt(table: &'static str, column: &'static str, detail: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { table, column, detail: format!("{detail}") }
 }
 
 fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {

@@ -124,8 +124,7 @@ impl Store {
     pub async fn give_up(&self, job: &str, reason: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
-        let change =
-            jobs::Change { job, from: &[JobState::Running], to: JobState::Lost, reason, due_at: None };
+        let change = jobs::Change { job, from: &[JobState::Running], to: JobState::Lost, reason, due_at: None };
         jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
         tx.commit().await?;
         drop(writer);

@@ -38,8 +38,3 @@ fn placeholders(rows: usize, columns: usize) -> String {
 pub(super) fn many<'a>(before: &str, rows: usize, columns: usize, after: &str) -> Query<'a, Db, Arguments> {
     sqlx::query(AssertSqlSafe(format!("{before} VALUES {} {after}", placeholders(rows, columns))))
 }
-
-/// A statement `before (…) after` with one list of `count` values.
-pub(super) fn list<'a>(before: &str, count: usize, after: &str) -> Query<'a, Db, Arguments> {
-    sqlx::query(AssertSqlSafe(format!("{before} {} {after}", placeholders(1, count))))
-}

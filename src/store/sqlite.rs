@@ -39,7 +39,9 @@ pub(super) async fn open(url: &str) -> Result<Opened> {
         .strip_prefix("sqlite:")
         .map(|path| PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
         .filter(|path| !path.as_os_str().is_empty())
-        .ok_or_else(|| StoreError::Address("the database must be \"sqlite:PATH\", e.g. \"sqlite:data/hookrun.db\"".into()))?;
+        .ok_or_else(|| {
+            StoreError::Address("the database must be \"sqlite:PATH\", e.g. \"sqlite:data/hookrun.db\"".into())
+        })?;
     let lock = own(&path)?;
     let options = SqliteConnectOptions::from_str("sqlite:")?
         .filename(&path)
@@ -57,7 +59,7 @@ pub(super) async fn open(url: &str) -> Result<Opened> {
         .min_connections(0)
         .max_connections(READERS)
         .acquire_timeout(Duration::from_secs(5))
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(Duration::from_mins(1))
         .connect_lazy_with(options.create_if_missing(false).pragma("query_only", "1"));
     Ok(Opened { writer, readers, lock })
 }

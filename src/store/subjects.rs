@@ -13,7 +13,7 @@ use crate::model::clock::Timestamp;
 use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
 
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
-const RUN_ECHO: Duration = Duration::from_secs(15 * 60);
+const RUN_ECHO: Duration = Duration::from_mins(15);
 
 /// Adds what a group of deliveries says, in the order in which they arrived.
 pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<()> {
@@ -158,15 +158,17 @@ impl Store {
     pub async fn subject(&self, lookup: &SubjectLookup) -> Result<Option<KnownSubject>> {
         let mut conn = self.inner.readers.acquire().await?;
         let by_head = match &lookup.sha {
-            Some(sha) => sqlx::query(
-                "SELECT s.key, s.facts, h.fork FROM heads h JOIN subjects s ON s.key = h.subject \
+            Some(sha) => {
+                sqlx::query(
+                    "SELECT s.key, s.facts, h.fork FROM heads h JOIN subjects s ON s.key = h.subject \
                  WHERE h.host = $1 AND h.repo = $2 AND h.sha = $3 ORDER BY h.fork DESC, h.seen_at DESC LIMIT 1",
-            )
-            .bind(&lookup.host)
-            .bind(&lookup.repo)
-            .bind(sha)
-            .fetch_optional(&mut *conn)
-            .await?,
+                )
+                .bind(&lookup.host)
+                .bind(&lookup.repo)
+                .bind(sha)
+                .fetch_optional(&mut *conn)
+                .await?
+            }
             None => None,
         };
         if let Some(row) = &by_head

@@ -38,8 +38,7 @@ pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
 }
 
 async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Result<()> {
-    let change =
-        jobs::Change { job, from: &[JobState::Submitting], to: JobState::Uncertain, reason, due_at: None };
+    let change = jobs::Change { job, from: &[JobState::Submitting], to: JobState::Uncertain, reason, due_at: None };
     jobs::change(tx, &change, now).await?;
     sqlx::query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(&mut **tx).await?;
     Ok(())

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Store;
 use super::errors::Result;
 use super::sqlite::begin;
-use super::Store;
 use crate::model::limits::CallClass;
 
 /// Rows that go in one transaction, at most.
@@ -71,7 +71,8 @@ impl Store {
             ..Swept::default()
         };
         // What belongs to a job goes before it, so that a sweep that stops half-way leaves nothing that nobody finds.
-        let ended = format!("(SELECT id FROM jobs WHERE ended_at < $1 AND state NOT IN {OPEN} ORDER BY ended_at LIMIT $2)");
+        let ended =
+            format!("(SELECT id FROM jobs WHERE ended_at < $1 AND state NOT IN {OPEN} ORDER BY ended_at LIMIT $2)");
         for table in ["job_events", "prompts", "runs"] {
             self.forget_of_jobs(table, &ended, records).await?;
         }

@@ -63,9 +63,8 @@ async fn commit(inner: &Weak<Inner>, group: &mut Vec<Arrival>) -> bool {
             inner.wake.notify_waiters();
         }
         Err(error) => {
-            for answer in answers {
+            if let Some(answer) = answers.into_iter().next() {
                 let _ = answer.send(Err(error));
-                break;
             }
         }
     }
