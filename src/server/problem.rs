@@ -1,12 +1,14 @@
 //! Every answer that is not a success: one enum, one shape (problem+json, RFC 9457), one place.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::intake::Rejection;
 use crate::store::StoreError;
@@ -78,6 +80,22 @@ pub struct Problem {
 /// What the log line of a refused request says about its cause; travels with the answer, never in it.
 #[derive(Clone, Debug)]
 pub(super) struct Cause(pub(super) String);
+
+/// How the OpenAPI document tells of refusals: every one has the same body.
+pub(super) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let answer = |description: &str| {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+        };
+        BTreeMap::from([
+            ("4XX".to_owned(), answer("Refused; `detail` says why.")),
+            ("5XX".to_owned(), answer("It failed here, or is too busy (503 with Retry-After).")),
+        ])
+    }
+}
 
 impl Refusal {
     /// The HTTP status.
