@@ -3,17 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
-use axum::routing::get;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 
 use super::auth::{AccessToken, Keyring};
 use super::pages::Pages;
-use super::problem::{Refusal, method_not_allowed, not_found};
-use super::{api, guard, pages};
+use super::problem::{method_not_allowed, not_found};
+use super::{api, guard, metrics, pages};
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
@@ -60,7 +58,7 @@ pub struct AdminParts {
     pub rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
     /// What the gates of the rules in force say to a job.
     pub gates: Box<dyn Fn(&Snapshot) -> GateAnswer + Send + Sync>,
-    /// The metrics in Prometheus' text format.
+    /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
@@ -106,16 +104,11 @@ impl Admin {
         let admin = Arc::new(self);
         api::router()
             .merge(pages::router())
-            .route("/metrics", get(metrics))
+            .route("/metrics", get(metrics::metrics))
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(DefaultBodyLimit::max(BODY_BYTES))
             .layer(from_fn_with_state(Arc::clone(&admin), guard::guard))
             .with_state(admin)
     }
-}
-
-/// The metrics, with what only the store knows.
-async fn metrics(State(admin): State<Arc<Admin>>) -> Result<impl IntoResponse, Refusal> {
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (admin.metrics)()))
 }

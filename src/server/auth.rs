@@ -14,7 +14,7 @@ use crate::model::clock::Timestamp;
 /// Name of the session cookie.
 const COOKIE_NAME: &str = "hookrun_session";
 /// How long a session lasts.
-pub(super) const SESSION: Duration = Duration::from_secs(12 * 3600);
+pub(super) const SESSION: Duration = Duration::from_hours(12);
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,7 +145,10 @@ fn cookie(value: &str, max_age: u64, secure: bool) -> String {
 }
 
 fn seal(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new(key.into());
+    // A key is padded with zeros to the hash's block (RFC 2104); doing so here leaves no length that could be wrong.
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(text);
     mac.finalize().into_bytes().into()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many bytes of bodies may be held at once.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     /// A body up to this many bytes counts as small.
     small_is: usize,
     small: Share,
@@ -34,7 +34,7 @@ impl Share {
 
 impl Budget {
     /// A budget in which bodies up to `small_is` bytes share `small_share` bytes, and larger ones `large_share`.
-    pub fn new(small_is: usize, small_share: usize, large_share: usize) -> Arc<Self> {
+    pub(super) fn new(small_is: usize, small_share: usize, large_share: usize) -> Arc<Self> {
         Arc::new(Self {
             small_is,
             small: Share { size: small_share, held: AtomicUsize::new(0) },

@@ -5,6 +5,7 @@
 //! webhooks.rs  the public listener              body.rs, budget.rs   reading bodies
 //! admin.rs     the admin listener               guard.rs, auth.rs    who may read and act
 //! api/         the status API and its OpenAPI   pages/, overview.rs  the dashboard
+//! metrics.rs   /metrics
 //! ```
 
 mod admin;
@@ -13,6 +14,7 @@ mod auth;
 mod body;
 mod budget;
 mod guard;
+mod metrics;
 mod overview;
 mod pages;
 mod problem;

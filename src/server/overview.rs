@@ -81,12 +81,7 @@ impl Admin {
     }
 
     /// What needs attention, worst first.
-    pub(super) fn troubles(
-        &self,
-        counts: &[(JobState, u64)],
-        windows: &[Window],
-        alive: &[RunRecord],
-    ) -> Vec<Trouble> {
+    pub(super) fn troubles(&self, counts: &[(JobState, u64)], windows: &[Window], alive: &[RunRecord]) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let mut add = |message: String, help: &str, until| {
             let help = Some(help.to_owned()).filter(|help| !help.is_empty());

@@ -16,7 +16,7 @@ use crate::store::StoreError;
 /// Why a request is refused. Texts in the variants are shown to the sender, except the cause of [`Refusal::Internal`]
 /// and of [`Refusal::Busy`], which go to the log alone.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(super) enum Refusal {
     /// 400
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
@@ -65,7 +65,7 @@ pub enum Refusal {
 
 /// The body of every refusal.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(super) struct Problem {
     /// Always `about:blank`: the status says it all.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -99,7 +99,7 @@ impl IntoResponses for Refusals {
 
 impl Refusal {
     /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unsigned | Self::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -154,12 +154,24 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: error.to_string() },
+            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: whole(&error) },
+            StoreError::BadCursor | StoreError::Invalid { .. } => Self::BadRequest(error.to_string().into()),
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::NotFound(error.to_string().into()),
-            _ => Self::Internal(error.to_string()),
+            _ => Self::Internal(whole(&error)),
         }
     }
+}
+
+/// An error with everything that caused it, for the log.
+pub(super) fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
 }
 
 impl From<Rejection> for Refusal {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::body::{BodyLimits, BodyReader};
-use super::problem::{Cause, Refusal, method_not_allowed, not_found};
+use super::problem::{Cause, Refusal, method_not_allowed, not_found, whole};
 use crate::intake::{Receipt, Rejection};
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
@@ -81,7 +82,11 @@ impl Webhooks {
     }
 }
 
-async fn webhook(State(webhooks): State<Arc<Webhooks>>, source: Option<Path<String>>, request: Request) -> Response {
+async fn webhook(
+    State(webhooks): State<Arc<Webhooks>>,
+    source: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
     // A path that is no text names no source; it is answered like any other unknown one.
     let source = source.map(|Path(source)| source).unwrap_or_default();
     let began = webhooks.clock.now();
@@ -94,8 +99,7 @@ async fn webhook(State(webhooks): State<Arc<Webhooks>>, source: Option<Path<Stri
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
             let (delivery, outcome) = (receipt.delivery.as_deref().unwrap_or("-"), receipt.outcome.as_str());
             tracing::info!(source, delivery, outcome, status = status.as_u16(), millis, "webhook taken");
-            let taken =
-                Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
+            let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
             (status, Json(taken)).into_response()
         }
         Err(refusal) => {
@@ -121,8 +125,8 @@ async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
     match webhooks.store.ping().await {
         Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
         Err(error) => {
-            tracing::error!(%error, "not ready: the store does not answer");
-            Refusal::Busy { retry_after_s: 5, cause: String::new() }.into_response()
+            tracing::error!(cause = whole(&error), "not ready");
+            Refusal::Busy { retry_after_s: 5, cause: whole(&error) }.into_response()
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::model::run::{Run, RunChange, RunPhase, RunRecord};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct List<T> {
+pub(in crate::server) struct List<T> {
     /// The items, newest first.
     pub items: Vec<T>,
     /// The cursor of the next page; null on the last one.
@@ -22,7 +22,7 @@ pub struct List<T> {
 
 /// A verified request of a source.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeliveryItem {
+pub(in crate::server) struct DeliveryItem {
     /// Our id.
     pub id: String,
     /// The source that sent it.
@@ -81,7 +81,7 @@ impl From<DeliveryRecord> for DeliveryItem {
 
 /// What a rule said to a delivery.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct VerdictItem {
+pub(in crate::server) struct VerdictItem {
     /// The rule.
     pub rule: String,
     /// `queued`, `joined`, `duplicate`, `late`, `shadow`, `denied`, `no_match` or `failed`.
@@ -112,7 +112,7 @@ impl From<Verdict> for VerdictItem {
 
 /// One request to the agent service that a rule or a person asked for.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct JobItem {
+pub(in crate::server) struct JobItem {
     /// Our id.
     pub id: String,
     /// The rule it belongs to.
@@ -191,7 +191,7 @@ impl From<Job> for JobItem {
 
 /// What one gate said to a job.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct GateItem {
+pub(in crate::server) struct GateItem {
     /// The gate.
     pub gate: String,
     /// `pass`, `wait`, `hold` or `stop`.
@@ -219,7 +219,7 @@ impl From<GateRecord> for GateItem {
 
 /// The run of a job.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RunRef {
+pub(in crate::server) struct RunRef {
     /// Its id at the service.
     pub id: i64,
     /// The service's word for where it stands.
@@ -232,7 +232,7 @@ pub struct RunRef {
 
 /// A job with its prompt and the deliveries that it answers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct JobDetail {
+pub(in crate::server) struct JobDetail {
     /// The job.
     #[serde(flatten)]
     pub job: JobItem,
@@ -245,7 +245,7 @@ pub struct JobDetail {
 
 /// An agent run of ours.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RunItem {
+pub(in crate::server) struct RunItem {
     /// Its id at the service.
     pub id: i64,
     /// The service's word for where it stands.
@@ -304,7 +304,7 @@ impl From<RunRecord> for RunItem {
 
 /// A change that a run opened.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ChangeItem {
+pub(in crate::server) struct ChangeItem {
     /// Where it can be looked at.
     #[schema(required)]
     pub url: Option<String>,

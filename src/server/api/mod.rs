@@ -44,7 +44,7 @@ impl Modify for Token {
             .components
             .get_or_insert_default()
             .security_schemes
-            .insert("token".to_owned(), SecurityScheme::Http(scheme.build()));
+            .insert("token".to_owned(), SecurityScheme::Http(scheme.build()).into());
     }
 }
 

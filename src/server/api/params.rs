@@ -21,8 +21,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let Query(params) = Query::try_from_uri(&parts.uri).map_err(|rejection| {
             let text = rejection.body_text();
+            // "Failed to deserialize query string: colour: unknown field `colour`, expected one of …"
             let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            Refusal::BadRequest(text.replace("field", "parameter").into())
+            Refusal::BadRequest(text.replace(" field", " parameter").into())
         })?;
         Ok(Self(params))
     }
@@ -38,7 +39,10 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageReq
 }
 
 /// Reads a comma-separated list of words.
-pub(super) fn words<T, E: Into<String>>(text: Option<&str>, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, Refusal> {
+pub(super) fn words<T, E: Into<String>>(
+    text: Option<&str>,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Refusal> {
     let words = text.into_iter().flat_map(|text| text.split(','));
     words.map(|word| read(word.trim()).map_err(|error| Refusal::BadRequest(error.into().into()))).collect()
 }

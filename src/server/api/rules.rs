@@ -29,7 +29,7 @@ pub(super) struct RulesQuery {
 
 /// A rule in force.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RuleItem {
+pub(in crate::server) struct RuleItem {
     /// Its name.
     pub name: String,
     /// `live`, `shadow` or `off`.

@@ -39,8 +39,7 @@ pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Params(query): Params<RunsQuery>,
 ) -> Result<Json<List<RunItem>>, Refusal> {
-    let filter =
-        RunFilter { phase: query.phase.as_deref().map(phase).transpose()?, rule: query.rule, job: query.job };
+    let filter = RunFilter { phase: query.phase.as_deref().map(phase).transpose()?, rule: query.rule, job: query.job };
     let page = admin.store.runs(&filter, &page(query.limit, query.cursor)?).await?;
     Ok(Json(List { items: page.items.into_iter().map(RunItem::from).collect(), next: page.next }))
 }

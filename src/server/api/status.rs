@@ -21,7 +21,7 @@ pub(super) struct StatusQuery {}
 
 /// The state of the whole.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Status {
+pub(in crate::server) struct Status {
     /// Version of the program.
     pub version: &'static str,
     /// When it was started.
@@ -46,7 +46,7 @@ pub struct Status {
 
 /// The sliding window of one class of calls.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct WindowItem {
+pub(in crate::server) struct WindowItem {
     /// `create`, `standard`, `setup_commands`, `log_analysis` or `logs`.
     pub class: &'static str,
     /// Slots there are.
@@ -70,7 +70,7 @@ pub struct WindowItem {
 
 /// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TroubleItem {
+pub(in crate::server) struct TroubleItem {
     /// What it is.
     pub message: String,
     /// What to do about it.

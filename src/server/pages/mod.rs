@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::Serialize;
 
@@ -78,17 +79,22 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/assets/favicon.svg", get(|| async { asset("image/svg+xml", include_str!("favicon.svg")) }))
 }
 
+/// Plain data as templates see it.
+fn shown(data: impl Serialize) -> Value {
+    Value::from(Serde(data))
+}
+
 fn asset(kind: &'static str, text: &'static str) -> Response {
     ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
-fn head(admin: &Admin, caller: &Caller) -> Head {
-    Head {
+fn head(admin: &Admin, caller: &Caller) -> Value {
+    shown(Head {
         version: env!("CARGO_PKG_VERSION"),
         rules_hash: (admin.rules)().hash,
         started_at: admin.started_at.0,
         caller: caller.by_cookie.then(|| caller.name.clone()),
-    }
+    })
 }
 
 /// Every section with a mark that changes with what it shows.
@@ -110,7 +116,8 @@ async fn dashboard(
 ) -> Result<Html<String>, Refusal> {
     let view = View::of(&admin).await?;
     let (summary, rev) = (view.summary(), marks(&view));
-    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, summary, rev, view };
+    let data =
+        context! { head => head(&admin, &caller), now => admin.clock.now().0, summary, rev, view => shown(&view) };
     admin.pages.render("dashboard.html", data)
 }
 
@@ -123,7 +130,7 @@ async fn fragment(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result
     }
     let now = admin.clock.now().0;
     let (summary, rev) = (view.summary(), marks(&view));
-    let page = admin.pages.render("fragment.html", context! { now, summary, rev, view })?;
+    let page = admin.pages.render("fragment.html", context! { now, summary, rev, view => shown(&view) })?;
     Ok(([(ETAG.as_str(), etag), ("x-now", now.to_string())], page).into_response())
 }
 
@@ -133,7 +140,7 @@ async fn delivery(
     Path(id): Path<String>,
 ) -> Result<Html<String>, Refusal> {
     let delivery = admin.store.delivery(&id).await?.ok_or(Refusal::NotFound("there is no such delivery".into()))?;
-    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, delivery };
+    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, delivery => shown(&delivery) };
     admin.pages.render("delivery.html", data)
 }
 
@@ -145,7 +152,8 @@ async fn job(
     let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let prompt = admin.store.prompt(&id).await?;
     let deliveries = admin.store.job_deliveries(&id).await?;
-    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, job, prompt, deliveries };
+    let data =
+        context! { head => head(&admin, &caller), now => admin.clock.now().0, job => shown(&job), prompt, deliveries };
     admin.pages.render("job.html", data)
 }
 
@@ -166,13 +174,11 @@ async fn login(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Bytes)
     let session = token
         .and_then(|token| admin.keyring.by_token(token.trim()))
         .and_then(|caller| admin.keyring.begin_session(&caller, now, secure));
-    match session {
-        Some(cookie) => Ok(([(SET_COOKIE, cookie)], Redirect::to("/")).into_response()),
-        None => {
-            let page = admin.pages.render("login.html", context! { now => now.0, wrong => true })?;
-            Ok((StatusCode::UNAUTHORIZED, page).into_response())
-        }
+    if let Some(cookie) = session {
+        return Ok(([(SET_COOKIE, cookie)], Redirect::to("/")).into_response());
     }
+    let page = admin.pages.render("login.html", context! { now => now.0, wrong => true })?;
+    Ok((StatusCode::UNAUTHORIZED, page).into_response())
 }
 
 async fn logout() -> Response {

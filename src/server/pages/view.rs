@@ -17,6 +17,9 @@ use crate::store::{DeliveryFilter, JobFilter, PageRequest};
 /// Rows of a list on the dashboard.
 const ROWS: u32 = 12;
 
+/// The tile of the jobs that wait for a person.
+const PERSON: &str = "For a person";
+
 /// Everything on the dashboard; one field is one section of the page.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
@@ -87,7 +90,7 @@ impl View {
         let tiles = vec![
             tile("Running", "running", &active),
             tile("Waiting", "wait", &[Queued]),
-            tile("Need a person", "care", &[Held]),
+            tile(PERSON, "care", &[Held]),
             tile("Succeeded", "good", &[Succeeded]),
             tile("Failed", "bad", &[Failed, Lost, Dead]),
             tile("Stopped", "quiet", &[Stopped, Superseded, Cancelled]),
@@ -110,10 +113,12 @@ impl View {
 
     /// The state in a few words, for the title and for those who listen.
     pub(super) fn summary(&self) -> String {
-        let parts: Vec<_> = self.tiles[..3]
-            .iter()
-            .filter(|tile| tile.value > 0)
-            .map(|tile| format!("{} {}", tile.value, tile.label.to_lowercase()))
+        let count = |label| self.tiles.iter().find(|tile| tile.label == label).map_or(0, |tile| tile.value);
+        let parts: Vec<_> = [("Running", "running"), ("Waiting", "waiting"), (PERSON, "for a person")]
+            .into_iter()
+            .map(|(label, words)| (count(label), words))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{count} {words}"))
             .collect();
         if parts.is_empty() { "All quiet".to_owned() } else { parts.join(", ") }
     }
