@@ -2,5 +2,6 @@
 
 pub mod model;
 pub mod sandbox;
+pub mod server;
 pub mod store;
 pub mod webhook;

@@ -1,7 +1,13 @@
-//! The integration tests, one module for each room and one for the real binary.
+//! The integration tests, linked once: one module for each room and one for the real binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod sandbox;
+mod server_admin;
+mod server_api;
+mod server_browser;
+mod server_pages;
+mod server_support;
+mod server_wire;
 mod webhook_core;
 mod webhook_github;
 mod webhook_gitlab;
