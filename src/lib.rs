@@ -1,4 +1,5 @@
 //! hookrun: webhooks of git hosts and trackers become coding-agent runs.
 
 pub mod model;
+pub mod rules;
 pub mod sandbox;
