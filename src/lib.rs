@@ -1,6 +1,7 @@
 //! hookrun: webhooks of git hosts and trackers become coding-agent runs.
 
 pub mod model;
+pub mod rules;
 pub mod sandbox;
 pub mod server;
 pub mod store;
