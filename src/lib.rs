@@ -1,5 +1,6 @@
 //! hookrun: webhooks of git hosts and trackers become coding-agent runs.
 
+pub mod intake;
 pub mod model;
 pub mod rules;
 pub mod sandbox;
