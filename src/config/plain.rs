@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::findings::Findings;
+use super::path::KeyPath;
 use super::values::{address, filter, secret, size, span, word};
 use crate::telemetry::LogFormat;
 
@@ -45,6 +47,21 @@ impl Default for WebhookSettings {
             body_timeout: Duration::from_secs(10),
             max_in_flight: 128 << 20,
             max_in_flight_small: 32 << 20,
+        }
+    }
+}
+
+impl WebhookSettings {
+    /// Checks what no single value shows: a body that is allowed must also fit into memory.
+    pub(super) fn check(&self, path: &KeyPath, findings: &mut Findings) {
+        for (name, room, body) in [
+            ("max_in_flight", self.max_in_flight, self.max_body),
+            ("max_in_flight_small", self.max_in_flight_small, self.max_body.min(1 << 20)),
+        ] {
+            if room < body {
+                let path = path.key(name);
+                findings.wrong(&path, format!("`{path}` is less than one body of `webhooks.max_body` needs"));
+            }
         }
     }
 }
@@ -88,7 +105,7 @@ pub struct RetentionSettings {
     pub claims: Duration,
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 impl Default for RetentionSettings {
     fn default() -> Self {
@@ -117,7 +134,7 @@ pub struct LogSettings {
     /// For people, or one JSON object a line.
     #[serde(deserialize_with = "word::deserialize")]
     pub format: LogFormat,
-    /// How much: error, warn, info, debug or trace, also by module: "info,hookrun::worker=debug".
+    /// How much: error, warn, info, debug or trace, also by module: `info,hookrun::worker=debug`.
     #[serde(deserialize_with = "filter::deserialize")]
     pub level: String,
 }

@@ -1,13 +1,23 @@
 //! How single values are written: addresses, sizes, spans of time, words out of a list, secrets.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 
+/// Whether only this machine can reach `address`.
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 /// Reads a string, and nothing else, through `parse`; the caller's message says how it is written.
-fn text<'de, D: Deserializer<'de>, T>(from: D, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, D::Error> {
+pub(super) fn text<'de, D: Deserializer<'de>, T>(
+    from: D,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
     parse(&String::deserialize(from)?).map_err(D::Error::custom)
 }
 
@@ -101,6 +111,7 @@ pub(super) mod span {
 
 /// One word out of a list.
 pub(super) mod word {
+    use serde::Deserialize as _;
     use serde::de::{DeserializeOwned, Deserializer};
 
     /// Reads an enum from its name only; figment alone would take a number for its position.
@@ -110,7 +121,11 @@ pub(super) mod word {
         T::deserialize(super::StrDeserializer::<D::Error>::new(&String::deserialize(from)?))
     }
 
-    use serde::Deserialize as _;
+    pub(in crate::config) fn some<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        deserialize(from).map(Some)
+    }
 }
 
 /// What the log says, in the words of `tracing`'s env filter.
@@ -136,6 +151,10 @@ pub(super) mod secret {
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
         String::deserialize(from).map(SecretString::from)
     }
+
+    pub(in crate::config) fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+        deserialize(from).map(Some)
+    }
 }
 
 struct TableVisitor<T>(PhantomData<T>);
@@ -155,4 +174,58 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for TableVisitor<T> {
 /// Reads a table, and nothing else; serde alone would take a list for a table whose keys it fills in order.
 pub(super) fn table<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<T, D::Error> {
     from.deserialize_any(TableVisitor(PhantomData))
+}
+
+/// Reads a table that may be left out.
+pub(super) fn some_table<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    table(from).map(Some)
+}
+
+/// Reads a table of tables.
+pub(super) fn tables<'de, D, T>(from: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    struct Table<T>(T);
+
+    impl<'de, T: DeserializeOwned> Deserialize<'de> for Table<T> {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            table(from).map(Self)
+        }
+    }
+
+    let read: BTreeMap<String, Table<T>> = table(from)?;
+    Ok(read.into_iter().map(|(name, Table(value))| (name, value)).collect())
+}
+
+/// Reads a text, or else a table.
+pub(super) fn text_or_table<'de, D, T, W>(
+    from: D,
+    of_text: impl FnOnce(String) -> W,
+    of_table: impl FnOnce(T) -> W,
+) -> Result<W, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    struct Either<T, F, G>(F, G, PhantomData<T>);
+
+    impl<'de, T: DeserializeOwned, W, F: FnOnce(String) -> W, G: FnOnce(T) -> W> Visitor<'de> for Either<T, F, G> {
+        type Value = W;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text or a table")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<W, E> {
+            Ok(self.0(text.to_owned()))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<W, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(self.1)
+        }
+    }
+
+    from.deserialize_any(Either(of_text, of_table, PhantomData))
 }
