@@ -6,24 +6,29 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::codegen::{Codegen, CodegenOptions};
 use crate::config::{LabeledSecret, RepoTarget, Role, Settings, SourceSettings};
 use crate::intake::{Door, Intake};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
-use crate::rules::{Patterns, RuleSet, gates};
+use crate::rules::gates::{self, Needs};
+use crate::rules::{Places, RuleSet};
+use crate::server;
 use crate::server::{AccessToken, Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
+use crate::telemetry::Metrics;
 use crate::webhook::{Auth, NamedSecret, SourceSpec};
 use crate::worker::{self, Worker, WorkerOptions};
-use crate::{server, telemetry};
 
 /// How long a connection may take to send a request's head, or stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Bodies up to this size have a share of memory of their own (DESIGN section 6).
+const SMALL_BODY: usize = 1024 * 1024;
 
 /// How long stopping may take before what is left is cut off: a call to the API may take 30 seconds.
 const GRACE: Duration = Duration::from_secs(35);
@@ -41,7 +46,12 @@ pub struct App {
 
 impl App {
     /// Opens the store, binds both listeners and starts every task.
-    pub async fn start(settings: Settings, rules: Arc<RuleSet>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    pub async fn start(
+        settings: Settings,
+        rules: Arc<RuleSet>,
+        metrics: Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let lifecycle = Lifecycle::new();
         let url = settings.database.url.expose_secret().to_owned();
         let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone()).await?;
@@ -60,7 +70,7 @@ impl App {
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
         lifecycle.spawn("webhooks", serve(public, router, soft.clone(), hard.clone(), HEAD_TIMEOUT));
 
-        let router = Admin::new(admin_parts(&settings, &rules, &store, &clock)).router();
+        let router = Admin::new(admin_parts(&settings, &rules, &store, metrics, &clock)).router();
         lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
 
         let token = settings.codegen.token.clone();
@@ -79,7 +89,8 @@ impl App {
 
     /// Runs until somebody stops it, finishes what has begun, and tells whether every task ended as it should.
     pub async fn run_until_stopped(self) -> bool {
-        let clean = self.lifecycle.run_until_stopped(GRACE).await;
+        self.lifecycle.soft().cancelled().await;
+        let clean = self.lifecycle.stop(GRACE).await == Ending::Clean;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database was not closed cleanly; the next start recovers");
         }
@@ -120,27 +131,35 @@ fn door(source: &SourceSettings) -> anyhow::Result<Door> {
         max_age: source.max_age,
         event: source.event.clone(),
     };
-    let repos = Patterns::new(&source.repos).map_err(|error| anyhow::anyhow!("sources.{}.repos: {error}", source.name))?;
+    let repos =
+        Places::new(&source.repos).map_err(|error| anyhow::anyhow!("sources.{}.repos: {error}", source.name))?;
     Ok(Door { spec, repos })
 }
 
 fn body_limits(settings: &Settings) -> BodyLimits {
     BodyLimits {
-        max_body: settings.webhooks.max_body,
+        max: settings.webhooks.max_body,
+        small: SMALL_BODY,
+        small_share: settings.webhooks.max_in_flight_small,
+        large_share: settings.webhooks.max_in_flight,
         timeout: settings.webhooks.body_timeout,
-        in_flight: settings.webhooks.max_in_flight,
-        in_flight_small: settings.webhooks.max_in_flight_small,
     }
 }
 
-fn admin_parts(settings: &Settings, rules: &Arc<RuleSet>, store: &Store, clock: &Arc<dyn Clock>) -> AdminParts {
+fn admin_parts(
+    settings: &Settings,
+    rules: &RuleSet,
+    store: &Store,
+    metrics: Metrics,
+    clock: &Arc<dyn Clock>,
+) -> AdminParts {
     let tokens = settings.admin.tokens.iter().map(|token| AccessToken {
         name: token.name.clone(),
         role: match token.role {
             Role::Operator => server::Role::Operator,
             Role::Viewer => server::Role::Viewer,
         },
-        secret: SecretString::clone(&token.secret),
+        secret: token.secret.clone(),
     });
     let shown = shown(rules);
     AdminParts {
@@ -150,19 +169,19 @@ fn admin_parts(settings: &Settings, rules: &Arc<RuleSet>, store: &Store, clock: 
         hosts: settings.admin.hosts.clone(),
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
         rules: Box::new(move || shown.clone()),
-        gates: Box::new(|snapshot| gates::ask(snapshot, &worker::NEEDS)),
-        metrics: Box::new(telemetry::render),
+        gates: Box::new(|snapshot| gates::ask(snapshot, &Needs::default())),
+        metrics: Box::new(move || metrics.render()),
     }
 }
 
 fn shown(rules: &RuleSet) -> RulesInForce {
     let rule = |rule: crate::rules::RuleSummary| RuleInForce {
         name: rule.name,
-        mode: rule.mode,
+        mode: rule.mode.to_owned(),
         on: rule.on,
         repos: rule.repos,
     };
-    RulesInForce { hash: rules.hash().to_owned(), rules: rules.summaries().into_iter().map(rule).collect() }
+    RulesInForce { hash: rules.hash().to_owned(), rules: rules.rules().map(rule).collect() }
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {

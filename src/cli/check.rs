@@ -16,7 +16,7 @@ pub(super) fn run(arguments: CheckArguments, printer: Printer) -> Exit {
     let Some(ready) = settings::read(arguments.settings, printer) else {
         return Exit::Configuration;
     };
-    let (sources, rules) = (ready.settings.sources.len(), ready.rules.summaries().len());
+    let (sources, rules) = (ready.settings.sources.len(), ready.rules.rules().count());
     printer.line(format_args!(
         "{} {sources} sources, {rules} rules (hash {})",
         printer.paint(Style::Good, "all good:"),

@@ -20,7 +20,7 @@ use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::random_key;
 use crate::rules;
 use crate::sandbox::{Sandbox, SandboxConfig, serve};
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 /// The organization that the sandbox plays.
 const ORG_ID: i64 = 4242;
@@ -82,13 +82,17 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     let sandbox_task = tokio::spawn(serve(listener, sandbox, stop_sandbox.clone().cancelled_owned()));
 
     let settings = settings(&folder.0, &format!("http://{sandbox_address}"), &secrets)?;
-    telemetry::start(&settings.log)?;
+    telemetry::start_log(settings.log.format, &settings.log.level)?;
+    let metrics = Metrics::start()?;
     let loaded = rules::load(&settings.rules.path);
     let Some(rules) = loaded.rules else {
-        bail!("the example rules have problems: {}", loaded.problems.iter().map(ToString::to_string).collect::<String>());
+        bail!(
+            "the example rules have problems: {}",
+            loaded.problems.iter().map(ToString::to_string).collect::<String>()
+        );
     };
-    let app = App::start(settings, Arc::new(rules), clock.clone()).await?;
-    app.lifecycle().listen_for_signals()?;
+    let app = App::start(settings, Arc::new(rules), metrics, clock.clone()).await?;
+    app.lifecycle().watch_signals()?;
     let dashboard = format!("http://{}/", app.admin);
 
     printer.line(printer.paint(Style::Bold, "hookrun demo: everything runs on this machine, nothing costs money"));
@@ -98,16 +102,18 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     printer.line(format_args!("  dashboard              {dashboard}"));
     printer.line("");
 
-    let mut timeline = Timeline::new(printer, clock, &format!("http://{}", app.admin), secrets.operator.clone())?;
+    let mut timeline =
+        Timeline::new(printer, clock.clone(), &format!("http://{}", app.admin), secrets.operator.clone())?;
     let story = Story::new(&secrets.story, &format!("http://{}", app.webhooks), clock.wall())?;
+    let interrupted = app.lifecycle().soft();
     let told = tokio::select! {
         told = tokio::time::timeout(PATIENCE, timeline.tell(&story)) => told.unwrap_or_else(|_| Err(anyhow::anyhow!("not everything was finished after {} seconds", PATIENCE.as_secs()))),
-        () = app.lifecycle().soft().cancelled() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     if told.is_ok() && !arguments.once {
         epilogue(printer, &dashboard, &secrets.operator, &folder.0);
     } else {
-        app.lifecycle().stop();
+        app.lifecycle().ask_to_stop();
     }
     let clean = app.run_until_stopped().await;
     stop_sandbox.cancel();
@@ -159,9 +165,13 @@ fn epilogue(printer: Printer, dashboard: &str, token: &str, folder: &Path) {
     printer.line(printer.paint(Style::Bold, "What to open and try next"));
     printer.line(format_args!("  open the dashboard     {}", name(dashboard)));
     printer.line(format_args!("  log in with            {}", name(token)));
-    printer.line(format_args!("  ask the status API     {}", name(&format!("curl -H 'Authorization: Bearer {token}' {dashboard}api/v1/status"))));
+    printer.line(format_args!(
+        "  ask the status API     {}",
+        name(&format!("curl -H 'Authorization: Bearer {token}' {dashboard}api/v1/status"))
+    ));
     printer.line(format_args!("  read the rules         {}", name(&folder.join("rules.toml").display().to_string())));
     printer.line(format_args!("  for real               README.md, \"Ten minutes to a real webhook\""));
     printer.line("");
-    printer.line(printer.paint(Style::Dim, "The dashboard stays up until Ctrl-C; what the demo wrote goes away with it."));
+    printer
+        .line(printer.paint(Style::Dim, "The dashboard stays up until Ctrl-C; what the demo wrote goes away with it."));
 }

@@ -111,11 +111,8 @@ impl Story {
             let seconds = (now.0 / 1000).to_string();
             let signature = mac(&keys.gitlab, &[id.as_bytes(), b".", seconds.as_bytes(), b".", body.as_bytes()]);
             let signature = format!("v1,{}", STANDARD.encode(signature));
-            let signed = [
-                ("webhook-id", id.to_owned()),
-                ("webhook-timestamp", seconds),
-                ("webhook-signature", signature),
-            ];
+            let signed =
+                [("webhook-id", id.to_owned()), ("webhook-timestamp", seconds), ("webhook-signature", signature)];
             chapter("GitLab", title, webhooks, body, with(headers, signed), expected)
         };
         let jira = |title, file, expected| {

@@ -58,7 +58,12 @@ impl Timeline {
         self.printer.line("");
         self.printer.line(self.printer.paint(
             Style::Good,
-            format_args!("{} webhooks, {} jobs, {} runs, all finished", story.chapters.len(), self.jobs.len(), self.jobs.len()),
+            format_args!(
+                "{} webhooks, {} jobs, {} runs, all finished",
+                story.chapters.len(),
+                self.jobs.len(),
+                self.jobs.len()
+            ),
         ));
         Ok(())
     }
@@ -128,7 +133,11 @@ impl Timeline {
             let number = job.chapter;
             let run = text(&item["run"]["url"]);
             match state {
-                "running" => self.say(number, Style::Name, format_args!("  running    run {} of job {}: {run}", item["run"]["id"], short(id))),
+                "running" => self.say(
+                    number,
+                    Style::Name,
+                    format_args!("  running    run {} of job {}: {run}", item["run"]["id"], short(id)),
+                ),
                 "succeeded" => {
                     let run = self.get(&format!("runs/{}", item["run"]["id"])).await?;
                     self.say(number, Style::Good, format_args!("  finished   {}", first_line(text(&run["result"]))));

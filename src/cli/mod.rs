@@ -3,11 +3,13 @@
 mod check;
 mod demo;
 mod demo_story;
+mod demo_timeline;
 mod healthcheck;
 mod printer;
 mod sandbox;
 mod schema;
 mod serve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -70,7 +72,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
-        Command::Check(arguments) => check::run(&arguments, printer),
+        Command::Check(arguments) => Ok(check::run(arguments, printer)),
         Command::Sandbox(arguments) => block_on(sandbox::run(arguments, printer)),
         Command::Schema(arguments) => schema::run(&arguments, printer),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),

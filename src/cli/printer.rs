@@ -5,13 +5,13 @@ use std::io::{IsTerminal, Write};
 
 /// Writes lines for people.
 #[derive(Clone, Copy, Debug)]
-pub struct Printer {
+pub(super) struct Printer {
     colour: bool,
 }
 
 /// The few styles there are.
 #[derive(Clone, Copy, Debug)]
-pub enum Style {
+pub(super) enum Style {
     /// Less important.
     Dim,
     /// A heading.
@@ -28,22 +28,22 @@ pub enum Style {
 
 impl Printer {
     /// A printer that colours when stdout is a terminal and `NO_COLOR` is not set.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
     }
 
     /// One line on stdout. A closed pipe is no reason to fail.
-    pub fn line(self, text: impl Display) {
+    pub(super) fn line(self, text: impl Display) {
         let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
 
     /// One line on stderr.
-    pub fn talk(self, text: impl Display) {
+    pub(super) fn talk(self, text: impl Display) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// The text in a style, or as it is where colour is off.
-    pub fn paint(self, style: Style, text: impl Display) -> String {
+    pub(super) fn paint(self, style: Style, text: impl Display) -> String {
         if !self.colour {
             return text.to_string();
         }

@@ -64,7 +64,7 @@ pub(super) async fn run(arguments: SandboxArguments, printer: Printer) -> anyhow
         TcpListener::bind(arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     printer.line(format_args!("the Codegen API is played at http://{}", listener.local_addr()?));
     let lifecycle = Lifecycle::new();
-    lifecycle.listen_for_signals()?;
+    lifecycle.watch_signals()?;
     serve(listener, sandbox, lifecycle.soft().cancelled_owned()).await?;
     Ok(Exit::Done)
 }

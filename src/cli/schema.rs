@@ -13,7 +13,7 @@ pub(super) struct SchemaArguments {
 
 /// The generated files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Generated {
+pub(super) enum Generated {
     /// JSON schema of the settings: config/hookrun.schema.json
     Settings,
     /// JSON schema of the rules file: config/rules.schema.json
@@ -23,11 +23,11 @@ pub enum Generated {
 }
 
 /// The text of a generated file, as it stands in `config/`.
-pub fn generated(of: Generated) -> serde_json::Result<String> {
+pub(super) fn generated(of: Generated) -> serde_json::Result<String> {
     let document = match of {
         Generated::Settings => crate::config::json_schema(),
         Generated::Rules => crate::rules::json_schema(),
-        Generated::Openapi => crate::server::openapi(),
+        Generated::Openapi => serde_json::to_value(crate::server::openapi())?,
     };
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

@@ -15,8 +15,33 @@ pub(super) struct SettingsArguments {
     /// The settings file
     #[arg(long, value_name = "FILE", env = "HOOKRUN_CONFIG")]
     config: Option<PathBuf>,
-    #[command(flatten)]
-    overrides: Overrides,
+    /// Where webhooks are received; `webhooks.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where the status API and the dashboard are; `admin.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// The database; `database.url`
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// The rules, a file or a folder; `rules.path`
+    #[arg(long, value_name = "PATH")]
+    rules: Option<String>,
+    /// How much is logged; `log.level`
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+}
+
+impl SettingsArguments {
+    fn input(self) -> Input {
+        let flags = Overrides::default()
+            .with("--listen", "webhooks.listen", self.listen)
+            .with("--admin-listen", "admin.listen", self.admin_listen)
+            .with("--database", "database.url", self.database)
+            .with("--rules", "rules.path", self.rules)
+            .with("--log-level", "log.level", self.log_level);
+        Input { file: self.config, env: std::env::vars().collect(), flags }
+    }
 }
 
 /// What a command that serves needs.
@@ -28,9 +53,7 @@ pub(super) struct Ready {
 
 /// Reads settings and rules; on any error every problem was listed and there is nothing.
 pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Ready> {
-    let input =
-        Input { file: arguments.config, env: std::env::vars().collect(), flags: arguments.overrides };
-    let (settings, mut problems) = match Settings::load(input) {
+    let (settings, mut problems) = match Settings::load(arguments.input()) {
         Ok((settings, warnings)) => (Some(settings), warnings),
         Err(problems) => (None, problems),
     };
