@@ -75,13 +75,9 @@ fn violations(files: &[(&str, &str)]) -> Vec<String> {
 fn used_rooms(path: &str, text: &str) -> Vec<(usize, String)> {
     let code = without_comments(text);
     let mut used = Vec::new();
-    for root in ["crate::", "hookrun::"] {
-        for (at, _) in code.match_indices(root) {
-            let begins_a_name = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-            if !begins_a_name {
-                used.extend(first_names(&code[at + root.len()..]).into_iter().map(|name| (line_of(&code, at), name)));
-            }
-        }
+    let root = if path == "main.rs" { "hookrun::" } else { "crate::" };
+    for (at, _) in code.match_indices(root) {
+        used.extend(first_names(&code[at + root.len()..]).into_iter().map(|name| (line_of(&code, at), name)));
     }
     let depth = path.trim_end_matches("/mod.rs").split('/').count();
     let to_the_root = "super::".repeat(depth);
