@@ -1,26 +1,25 @@
 //! Settings: layers, problems with their places, secrets.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use hookrun::config::{Input, Overrides, RepoTarget, Role, Settings, annotated_default, json_schema};
+use hookrun::config::{Input, Overrides, Role, Settings};
 use hookrun::model::limits::RateLimit;
 use hookrun::model::problem::Problem;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 const MINIMAL: &str = "[codegen]\norg_id = 7\ntoken = \"a-token\"\n[sources.github]\nkind = \"github\"\nsecrets = [\"0123456789abcdef\"]\n";
-const LONG: &str = "0123456789abcdef";
+pub(crate) const LONG: &str = "0123456789abcdef";
 
-type Loaded = Result<(Settings, Vec<Problem>), Vec<Problem>>;
+pub(crate) type Loaded = Result<(Settings, Vec<Problem>), Vec<Problem>>;
 
-struct Case {
+pub(crate) struct Case {
     folder: TempDir,
     input: Input,
 }
 
 impl Case {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hookrun.toml");
         std::fs::write(&file, text).unwrap();
@@ -37,11 +36,11 @@ impl Case {
         self
     }
 
-    fn load(self) -> Loaded {
+    pub(crate) fn load(self) -> Loaded {
         Settings::load(self.input)
     }
 
-    fn settings(self) -> Settings {
+    pub(crate) fn settings(self) -> Settings {
         self.load().unwrap_or_else(|problems| panic!("{}", drawn(&problems))).0
     }
 
@@ -57,7 +56,7 @@ impl Case {
     }
 }
 
-fn drawn(problems: &[Problem]) -> String {
+pub(crate) fn drawn(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -430,90 +429,6 @@ fn the_service_is_reached_safely() {
     let limits = url("https://codegen.example", "headroom = 2").unwrap().0.codegen.limits;
     assert_eq!((limits.create, limits.logs), (RateLimit::new(8, 60), RateLimit::new(58, 60)));
     assert_eq!(url("https://codegen.example", "headroom = 5").unwrap_err().len(), 1);
-}
-
-/// The annotated file with its secrets in a folder that exists.
-fn annotated() -> (TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["ops", "codegen", "github", "jira", "jira-automation"] {
-        std::fs::write(folder.path().join(name), format!("{LONG}\n")).unwrap();
-    }
-    let signing = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q=\n";
-    std::fs::write(folder.path().join("gitlab"), signing).unwrap();
-    let text = annotated_default().replace("/run/secrets", folder.path().to_str().unwrap());
-    (folder, text)
-}
-
-/// What stands in the annotated file and is no default: what one must say oneself.
-const EXAMPLES: [&str; 11] = [
-    "tokens",
-    "org_id",
-    "token_file",
-    "\"gitlab:platform/pay/api\"",
-    "kind",
-    "secrets",
-    "signing_tokens",
-    "header_secret",
-    "event",
-    "repos",
-    "agents",
-];
-
-#[test]
-fn the_annotated_file_works_and_shows_the_defaults() {
-    let (_folder, text) = annotated();
-    let (settings, warnings) = Case::new(&text).load().unwrap_or_else(|problems| panic!("{}", drawn(&problems)));
-    assert_eq!(warnings, []);
-    assert_eq!(settings.codegen.repos["gitlab:platform/pay/api"], RepoTarget::Name("acme/pay-api".to_owned()));
-    assert_eq!(settings.sources["jira"].max_age, Some(Duration::from_hours(24)));
-    let mut defaults = 0;
-    for line in text.lines() {
-        let key = line.split(" = ").next().unwrap();
-        let table = line.starts_with('[') || line.starts_with('#') || !line.contains(" = ");
-        if table || EXAMPLES[..9].contains(&key) {
-            continue;
-        }
-        let without = Case::new(&text.replacen(&format!("\n{line}\n"), "\n", 1)).settings();
-        assert_eq!(format!("{without:?}"), format!("{settings:?}"), "{line}");
-        assert_eq!(without.database.url.expose_secret(), settings.database.url.expose_secret());
-        defaults += 1;
-    }
-    assert!(defaults > 25, "only {defaults} lines were tried");
-}
-
-#[test]
-fn every_setting_stands_in_the_annotated_file() {
-    fn names(schema: &serde_json::Value, found: &mut Vec<String>) {
-        if let Some(properties) = schema.get("properties").and_then(|properties| properties.as_object()) {
-            found.extend(properties.keys().cloned());
-        }
-        match schema {
-            serde_json::Value::Object(object) => object.values().for_each(|value| names(value, found)),
-            serde_json::Value::Array(list) => list.iter().for_each(|value| names(value, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    names(&json_schema(), &mut found);
-    assert!(found.len() > 50, "{found:?}");
-    for name in found {
-        let there = [format!("{name} = "), format!("[{name}"), format!(".{name}]")];
-        assert!(there.iter().any(|text| annotated_default().contains(text)), "{name}");
-    }
-}
-
-#[test]
-fn the_schema_takes_the_annotated_file_and_refuses_what_loading_refuses() {
-    let validator = jsonschema::validator_for(&json_schema()).unwrap();
-    let json = |text: &str| serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap();
-    let annotated = json(annotated_default());
-    let errors: Vec<_> = validator.iter_errors(&annotated).map(|error| error.to_string()).collect();
-    assert_eq!(errors, Vec::<String>::new());
-    for wrong in
-        ["[webhooks]\nlisen = \"x\"", "[webhooks]\nmax_body = \"25\"", "[codegen]\norg_id = \"7\"", "webhooks = []"]
-    {
-        assert!(!validator.is_valid(&json(wrong)), "{wrong}");
-    }
 }
 
 #[test]
