@@ -30,6 +30,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Bodies up to this size have a share of memory of their own (DESIGN section 6).
 const SMALL_BODY: usize = 1024 * 1024;
 
+/// How often samples of histograms are folded; without it they pile up while nobody scrapes.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
 /// How long stopping may take before what is left is cut off: a call to the API may take 30 seconds.
 const GRACE: Duration = Duration::from_secs(35);
 
@@ -70,14 +73,20 @@ impl App {
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
         lifecycle.spawn("webhooks", serve(public, router, soft.clone(), hard.clone(), HEAD_TIMEOUT));
 
-        let router = Admin::new(admin_parts(&settings, &rules, &store, metrics, &clock)).router();
+        let router = Admin::new(admin_parts(&settings, &rules, &store, metrics.clone(), &clock)).router();
         lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
 
         let token = settings.codegen.token.clone();
         let options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
         let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
-        let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft);
+        let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
+        let upkeep = metrics.clone();
+        lifecycle.spawn("metrics", async move {
+            while soft.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
+                upkeep.upkeep();
+            }
+        });
         tracing::info!(%webhooks, %admin, version = env!("CARGO_PKG_VERSION"), "hookrun is up");
         Ok(Self { webhooks, admin, lifecycle, store })
     }

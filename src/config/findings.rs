@@ -7,7 +7,7 @@ use figment::error::{Actual, Kind};
 use figment::value::Value;
 use serde::de::DeserializeOwned;
 
-use super::layers::{Layers, instead};
+use super::layers::{Layers, PREFIX, instead};
 use super::path::{KeyPath, position};
 use super::source_text::SECRET_KEYS;
 use crate::model::problem::{Problem, Severity, nearest};
@@ -72,8 +72,13 @@ impl Findings {
                     self.reported.insert(path.parent().key(meant));
                 }
                 let problem = self.layers.name_problem(path, format!("`{path}` is no setting"));
-                let help = match (self.layers.given_by(path), nearest(name, known.iter().copied())) {
-                    (Some(_), Some(meant)) => format!("did you mean {}?", path.parent().key(meant).variable()),
+                let origin = problem.origin.strip_prefix(PREFIX);
+                let help = match (origin, nearest(name, known.iter().copied())) {
+                    (Some(origin), Some(meant)) => {
+                        let (name, meant) = (KeyPath::new([name]).variable(), KeyPath::new([meant]).variable());
+                        let [name, meant] = [&name, &meant].map(|variable| variable.trim_start_matches(PREFIX));
+                        format!("did you mean {PREFIX}{}?", origin.replacen(name, meant, 1))
+                    }
                     _ => instead(name, known.iter().copied()),
                 };
                 problem.help(help)
@@ -219,7 +224,8 @@ fn in_words(expected: &str) -> &str {
         "a sequence" => "a list",
         "a map" => "a table",
         "a boolean" => "true or false",
-        "u32" | "i64" => "a whole number",
+        "i64" => "a whole number",
+        "u32" => "a whole number from 0",
         other => other,
     }
 }

@@ -13,7 +13,7 @@ use super::{Input, Overrides};
 use crate::model::problem::{Problem, nearest};
 
 /// Environment variables of settings are called so.
-const PREFIX: &str = "HOOKRUN_";
+pub(super) const PREFIX: &str = "HOOKRUN_";
 
 /// A text given for one setting by a variable or a flag.
 #[derive(Debug)]

@@ -132,6 +132,7 @@ impl Written {
     fn check(self, findings: &mut Findings) -> Option<Settings> {
         let root = KeyPath::default();
         self.webhooks.check(&root.key("webhooks"), findings);
+        self.database.check(&root.key("database"), findings);
         let admin = self.admin.check(&root.key("admin"), findings);
         let names: Vec<String> = self.sources.keys().cloned().collect();
         let codegen = self.codegen.check(&root.key("codegen"), &names, findings);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::layers::PREFIX;
+
 /// Names and list positions, e.g. `admin.tokens[0].role`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct KeyPath(Vec<String>);
@@ -40,7 +42,7 @@ impl KeyPath {
 
     /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
-        format!("HOOKRUN_{}", self.0.join("__").replace('-', "_").to_uppercase())
+        format!("{PREFIX}{}", self.0.join("__").replace('-', "_").to_uppercase())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -79,6 +79,14 @@ pub struct DatabaseSettings {
 
 impl DatabaseSettings {
     const DEFAULT_URL: &str = "sqlite:data/hookrun.db";
+
+    /// Checks that the store can be of the kind that the URL says. Never shows the URL.
+    pub(super) fn check(&self, path: &KeyPath, findings: &mut Findings) {
+        if !self.url.expose_secret().starts_with("sqlite:") {
+            let path = path.key("url");
+            findings.wrong(&path, format!("`{path}` must begin with \"sqlite:\""));
+        }
+    }
 }
 
 impl Default for DatabaseSettings {

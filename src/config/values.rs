@@ -136,9 +136,8 @@ pub(super) mod filter {
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
         super::text(from, |text| {
-            telemetry::check_level(text).map(|()| text.to_owned()).map_err(|error| {
-                format!("\"{text}\" is no log level ({error}); write \"info\" or \"info,hookrun::worker=debug\"")
-            })
+            let wrong = || format!("\"{text}\" is no log level; write \"info\" or \"info,hookrun::worker=debug\"");
+            telemetry::check_level(text).map(|()| text.to_owned()).map_err(|_| wrong())
         })
     }
 }

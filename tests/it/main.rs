@@ -1,6 +1,10 @@
 //! The integration tests, linked once: one module for each room and one for the real binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod config;
+mod config_file;
+mod daemon;
+mod lifecycle;
 mod sandbox;
 mod server_admin;
 mod server_api;
@@ -8,6 +12,7 @@ mod server_browser;
 mod server_pages;
 mod server_support;
 mod server_wire;
+mod telemetry;
 mod webhook_core;
 mod webhook_github;
 mod webhook_gitlab;

@@ -1,0 +1,113 @@
+//! Stopping: softly, hard, by a crash, and what is said meanwhile.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookrun::lifecycle::{Ending, Lifecycle};
+
+const GRACE: Duration = Duration::from_secs(12);
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let to = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(move || to.clone());
+        (log, tracing::subscriber::set_default(subscriber.finish()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_end_when_asked_end_cleanly() {
+    let life = Lifecycle::new();
+    let soft = life.soft();
+    life.spawn("worker", async move { soft.cancelled().await });
+    assert_eq!(life.stop(GRACE).await, Ending::Clean);
+    assert!(life.hard().is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_early_stops_everything() {
+    let (log, _guard) = Log::start();
+    let life = Lifecycle::new();
+    let soft = life.soft();
+    life.spawn("worker", async move { soft.cancelled().await });
+    life.spawn("listener", async {});
+    life.soft().cancelled().await;
+    let ending = life.stop(GRACE).await;
+    assert_eq!(ending, Ending::Crashed);
+    assert_eq!(format!("{:?}", ending.exit_code()), format!("{:?}", ExitCode::FAILURE));
+    assert_eq!(log.lines(), ["ERROR a task ended early: it likely crashed; stopping task=\"listener\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_stops_everything() {
+    let life = Lifecycle::new();
+    life.spawn("worker", async { panic!("planted") });
+    life.soft().cancelled().await;
+    assert_eq!(life.stop(GRACE).await, Ending::Crashed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_end_is_named_and_dropped() {
+    let (log, _guard) = Log::start();
+    let life = Lifecycle::new();
+    let held = Arc::new(());
+    let holder = Arc::clone(&held);
+    life.spawn("stuck", async move {
+        std::future::pending::<()>().await;
+        drop(holder);
+    });
+    life.spawn("also stuck", std::future::pending());
+    assert_eq!(life.stop(GRACE).await, Ending::Killed);
+    assert_eq!(
+        log.lines(),
+        [
+            " INFO waiting for tasks to end tasks=\"stuck, also stuck\" seconds_left=7",
+            " INFO waiting for tasks to end tasks=\"stuck, also stuck\" seconds_left=2",
+            " WARN dropping tasks that have not ended tasks=\"stuck, also stuck\"",
+        ]
+    );
+    assert_eq!(Arc::strong_count(&held), 1, "the dropped task still holds its values");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_request_does_not_wait() {
+    let life = Lifecycle::new();
+    life.spawn("stuck", std::future::pending());
+    life.ask_to_stop();
+    assert!(life.soft().is_cancelled() && !life.hard().is_cancelled());
+    life.ask_to_stop();
+    let ended = tokio::time::timeout(Duration::from_secs(2), life.stop(GRACE)).await;
+    assert_eq!(ended, Ok(Ending::Killed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_that_nobody_waited_for_is_not_lost() {
+    let life = Lifecycle::new();
+    life.ask_to_reload();
+    tokio::time::timeout(GRACE, life.reload_asked()).await.expect("the request counts");
+    tokio::time::timeout(GRACE, life.reload_asked()).await.expect_err("it counts once");
+}
