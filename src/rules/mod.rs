@@ -44,6 +44,7 @@ pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
 pub use load::load;
+pub use pattern::Places;
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
 
 use judge::Refusal;

@@ -1,0 +1,114 @@
+//! The admin listener: status API, dashboard, log-in and metrics behind one guard.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+
+use super::auth::{AccessToken, Keyring};
+use super::pages::Pages;
+use super::problem::{method_not_allowed, not_found};
+use super::{api, guard, metrics, pages};
+use crate::model::clock::{Clock, Timestamp};
+use crate::model::delivery::SourceKind;
+use crate::model::gate::{GateAnswer, Snapshot};
+use crate::store::Store;
+
+/// An act's body holds one number; a log-in's one token.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// The rules in force, as far as they are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesInForce {
+    /// Their hash.
+    pub hash: String,
+    /// Each of them, in the order of their files.
+    pub rules: Vec<RuleInForce>,
+}
+
+/// One rule, as far as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleInForce {
+    /// Its name.
+    pub name: String,
+    /// `live`, `shadow` or `off`.
+    pub mode: String,
+    /// The kinds and native names that it waits for.
+    pub on: Vec<String>,
+    /// The repositories that it looks at.
+    pub repos: Vec<String>,
+}
+
+/// What the admin listener is made of. The functions are asked at every request, so that a reload shows at once.
+pub struct AdminParts {
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Who may read and act. Without tokens everybody who reaches the listener may read, and nobody may act.
+    pub tokens: Vec<AccessToken>,
+    /// Names by which the listener may be called, beside loopback literals; without a port.
+    pub hosts: Vec<String>,
+    /// The configured sources, for those who have not received anything yet.
+    pub sources: Vec<(String, SourceKind)>,
+    /// The rules in force.
+    pub rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
+    /// What the gates of the rules in force say to a job.
+    pub gates: Box<dyn Fn(&Snapshot) -> GateAnswer + Send + Sync>,
+    /// The metrics that the process counts itself, in Prometheus' text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The admin listener.
+pub struct Admin {
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) keyring: Keyring,
+    pub(super) hosts: Vec<String>,
+    pub(super) sources: Vec<(String, SourceKind)>,
+    pub(super) rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
+    pub(super) gates: Box<dyn Fn(&Snapshot) -> GateAnswer + Send + Sync>,
+    pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub(super) pages: Pages,
+    pub(super) started_at: Timestamp,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// Puts the listener together; it counts as started now.
+    pub fn new(parts: AdminParts) -> Self {
+        Self {
+            keyring: Keyring::new(&parts.tokens, parts.store.instance_key()),
+            started_at: parts.clock.now(),
+            pages: Pages::new(),
+            store: parts.store,
+            clock: parts.clock,
+            hosts: parts.hosts,
+            sources: parts.sources,
+            rules: parts.rules,
+            gates: parts.gates,
+            metrics: parts.metrics,
+        }
+    }
+
+    /// Everything that the listener answers.
+    pub fn router(self) -> Router {
+        let admin = Arc::new(self);
+        api::router()
+            .merge(pages::router())
+            .route("/metrics", get(metrics::metrics))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .layer(from_fn_with_state(Arc::clone(&admin), guard::guard))
+            .with_state(admin)
+    }
+}

@@ -1,0 +1,86 @@
+//! What an operator may do to a job: retry, cancel, adopt a run, or say that there is none.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::items::JobItem;
+use crate::model::run::Run;
+use crate::server::admin::Admin;
+use crate::server::auth::Caller;
+use crate::server::problem::{Refusal, Refusals};
+
+/// The run that belongs to a job.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Adoption {
+    /// Its id at the service.
+    run: i64,
+}
+
+/// Repeats an ended job as a new one, or queues a held one again.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "acting",
+    params(("id" = String, Path, description = "Our id of the job.")),
+    responses((status = 200, description = "The job that will be sent.", body = JobItem), Refusals))]
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<JobItem>, Refusal> {
+    let id = admin.store.retry(&id).await?;
+    done(&admin, &caller, "retry", &id).await
+}
+
+/// Cancels a job that was not sent.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "acting",
+    params(("id" = String, Path, description = "Our id of the job.")),
+    responses((status = 200, description = "The cancelled job.", body = JobItem), Refusals))]
+pub(super) async fn cancel(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<JobItem>, Refusal> {
+    admin.store.cancel(&id, &format!("{} cancelled it", caller.name)).await?;
+    done(&admin, &caller, "cancel", &id).await
+}
+
+/// Says which run belongs to a job whose call ended without an answer.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/adopt", tag = "acting",
+    params(("id" = String, Path, description = "Our id of the job.")), request_body = Adoption,
+    responses((status = 200, description = "The job, which follows that run now.", body = JobItem), Refusals))]
+pub(super) async fn adopt(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<JobItem>, Refusal> {
+    let Adoption { run } = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::BadRequest(format!("the body must be {{\"run\": id}}: {error}").into()))?;
+    // Status and address are unknown here; the next list of runs tells them.
+    let run = Run { id: run, ..Run::default() };
+    admin.store.adopt(&id, &run, &format!("{} said that run {} is its run", caller.name, run.id)).await?;
+    done(&admin, &caller, "adopt", &id).await
+}
+
+/// Says that a call that ended without an answer made no run; the job is sent again.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/absent", tag = "acting",
+    params(("id" = String, Path, description = "Our id of the job.")),
+    responses((status = 200, description = "The job, which is queued again.", body = JobItem), Refusals))]
+pub(super) async fn absent(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<JobItem>, Refusal> {
+    admin.store.absent(&id, &format!("{} said that it has no run", caller.name)).await?;
+    done(&admin, &caller, "absent", &id).await
+}
+
+async fn done(admin: &Admin, caller: &Caller, act: &str, id: &str) -> Result<Json<JobItem>, Refusal> {
+    tracing::info!(act, job = id, by = caller.name, "an operator acted");
+    let job = admin.job(id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
+    Ok(Json(job.into()))
+}

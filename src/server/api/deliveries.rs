@@ -1,0 +1,73 @@
+//! `/api/v1/deliveries`: what came in and what was decided about it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::items::{DeliveryItem, List};
+use super::params::{Params, page};
+use crate::model::delivery::DeliveryOutcome;
+use crate::server::admin::Admin;
+use crate::server::problem::{Refusal, Refusals};
+use crate::store::DeliveryFilter;
+
+/// Which deliveries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeliveriesQuery {
+    /// Of this source.
+    source: Option<String>,
+    /// With this outcome: `accepted`, `duplicate`, `ping`, `unmatched` or `not_understood`.
+    outcome: Option<String>,
+    /// Of this kind, e.g. `ci.failed`.
+    kind: Option<String>,
+    /// Of this repository or project.
+    repo: Option<String>,
+    /// About this subject.
+    subject: Option<String>,
+    /// How many, 1 to 100; 50 if not given.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Deliveries, newest first.
+#[utoipa::path(get, path = "/api/v1/deliveries", tag = "reading", params(DeliveriesQuery),
+    responses((status = 200, description = "One page.", body = List<DeliveryItem>), Refusals))]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Params(query): Params<DeliveriesQuery>,
+) -> Result<Json<List<DeliveryItem>>, Refusal> {
+    let filter = DeliveryFilter {
+        source: query.source,
+        outcome: query.outcome.as_deref().map(outcome).transpose()?,
+        kind: query.kind,
+        repo: query.repo,
+        subject: query.subject,
+    };
+    let page = admin.store.deliveries(&filter, &page(query.limit, query.cursor)?).await?;
+    Ok(Json(List { items: page.items.into_iter().map(DeliveryItem::from).collect(), next: page.next }))
+}
+
+/// One delivery.
+#[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "reading", params(("id" = String, Path, description = "Our id.")),
+    responses((status = 200, description = "The delivery.", body = DeliveryItem), Refusals))]
+pub(super) async fn one(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<DeliveryItem>, Refusal> {
+    let record = admin.store.delivery(&id).await?;
+    record.map(|record| Json(record.into())).ok_or(Refusal::NotFound("there is no such delivery".into()))
+}
+
+fn outcome(word: &str) -> Result<DeliveryOutcome, Refusal> {
+    DeliveryOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == word).ok_or_else(|| {
+        let known = DeliveryOutcome::ALL.map(DeliveryOutcome::as_str).join(", ");
+        Refusal::BadRequest(format!("\"{word}\" is no outcome; there are {known}").into())
+    })
+}

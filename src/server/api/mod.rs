@@ -1,0 +1,71 @@
+//! The status API, version 1, and the OpenAPI document that its own handlers write.
+
+mod acts;
+mod deliveries;
+pub(super) mod items;
+mod jobs;
+mod params;
+mod rules;
+mod runs;
+mod status;
+
+use std::sync::Arc;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::admin::Admin;
+use super::problem::Problem;
+
+/// The document at `/api/v1/openapi.json`; `config/openapi.json` is a copy of it.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "hookrun", description = "What came in, what was decided, what runs, and what an operator may do."),
+    paths(
+        status::status, deliveries::list, deliveries::one, jobs::list, jobs::one, runs::list, runs::one, rules::list,
+        acts::retry, acts::cancel, acts::adopt, acts::absent,
+    ),
+    components(schemas(Problem)),
+    security(("token" = [])),
+    modifiers(&Token),
+)]
+struct Document;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token of the settings. Reading needs none when none is configured; acts always do."));
+        document
+            .components
+            .get_or_insert_default()
+            .security_schemes
+            .insert("token".to_owned(), SecurityScheme::Http(scheme.build()).into());
+    }
+}
+
+/// The OpenAPI document of the status API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+pub(super) fn router() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/api/v1/openapi.json", get(|| async { Json(openapi()) }))
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/deliveries", get(deliveries::list))
+        .route("/api/v1/deliveries/{id}", get(deliveries::one))
+        .route("/api/v1/jobs", get(jobs::list))
+        .route("/api/v1/jobs/{id}", get(jobs::one))
+        .route("/api/v1/jobs/{id}/retry", post(acts::retry))
+        .route("/api/v1/jobs/{id}/cancel", post(acts::cancel))
+        .route("/api/v1/jobs/{id}/adopt", post(acts::adopt))
+        .route("/api/v1/jobs/{id}/absent", post(acts::absent))
+        .route("/api/v1/runs", get(runs::list))
+        .route("/api/v1/runs/{id}", get(runs::one))
+        .route("/api/v1/rules", get(rules::list))
+}

@@ -1,0 +1,69 @@
+//! `/api/v1/runs`: the agent runs that jobs made.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::items::{List, RunItem};
+use super::params::{Params, page};
+use crate::model::run::RunPhase;
+use crate::server::admin::Admin;
+use crate::server::problem::{Refusal, Refusals};
+use crate::store::RunFilter;
+
+/// Which runs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RunsQuery {
+    /// In this phase: `alive`, `succeeded`, `failed` or `stopped`.
+    phase: Option<String>,
+    /// Of this rule.
+    rule: Option<String>,
+    /// Of this job.
+    job: Option<String>,
+    /// How many, 1 to 100; 50 if not given.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "reading", params(RunsQuery),
+    responses((status = 200, description = "One page.", body = List<RunItem>), Refusals))]
+pub(super) async fn list(
+    State(admin): State<Arc<Admin>>,
+    Params(query): Params<RunsQuery>,
+) -> Result<Json<List<RunItem>>, Refusal> {
+    let filter = RunFilter { phase: query.phase.as_deref().map(phase).transpose()?, rule: query.rule, job: query.job };
+    let page = admin.store.runs(&filter, &page(query.limit, query.cursor)?).await?;
+    Ok(Json(List { items: page.items.into_iter().map(RunItem::from).collect(), next: page.next }))
+}
+
+/// One run.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "reading",
+    params(("id" = i64, Path, description = "Its id at the service.")),
+    responses((status = 200, description = "The run.", body = RunItem), Refusals))]
+pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<RunItem>, Refusal> {
+    let record = match id.parse() {
+        Ok(id) => admin.store.run(id).await?,
+        Err(_) => None,
+    };
+    record.map(|record| Json(record.into())).ok_or(Refusal::NotFound("there is no such run of ours".into()))
+}
+
+fn phase(word: &str) -> Result<RunPhase, Refusal> {
+    match word {
+        "alive" => Ok(RunPhase::Alive),
+        "succeeded" => Ok(RunPhase::Succeeded),
+        "failed" => Ok(RunPhase::Failed),
+        "stopped" => Ok(RunPhase::Stopped),
+        _ => Err(Refusal::BadRequest(
+            format!("\"{word}\" is no phase; there are alive, succeeded, failed, stopped").into(),
+        )),
+    }
+}

@@ -1,0 +1,138 @@
+//! Reading a webhook's body: raw bytes, capped, counted, timed, never decompressed.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use axum::http::{HeaderMap, HeaderValue};
+use bytes::{Bytes, BytesMut};
+
+use super::budget::{Budget, Holding};
+use super::problem::Refusal;
+
+const MIB: usize = 1024 * 1024;
+/// How much of a refused body is still read, and for how long, so that its sender gets to see the answer: a socket
+/// that is closed with unread bytes is reset, and most clients then report the reset and not the answer.
+const LINGER_BYTES: usize = 64 * MIB;
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What the bodies of webhooks may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Largest body, in bytes (GitHub and GitLab send at most 25 MiB).
+    pub max: usize,
+    /// A body up to this many bytes is counted in the small share.
+    pub small: usize,
+    /// Bytes that all small bodies may hold together.
+    pub small_share: usize,
+    /// Bytes that all larger bodies may hold together.
+    pub large_share: usize,
+    /// Time from the end of the headers to the end of the body.
+    pub timeout: Duration,
+}
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self {
+            max: 25 * MIB,
+            small: MIB,
+            small_share: 32 * MIB,
+            large_share: 100 * MIB,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A body that has arrived, with its place in the budget.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) bytes: Bytes,
+    /// Keeps the bytes counted for as long as they are used.
+    pub(super) holding: Holding,
+}
+
+/// Reads bodies within [`BodyLimits`].
+#[derive(Clone, Debug)]
+pub(super) struct BodyReader {
+    limits: BodyLimits,
+    budget: Arc<Budget>,
+}
+
+impl BodyReader {
+    pub(super) fn new(limits: BodyLimits) -> Self {
+        Self { limits, budget: Budget::new(limits.small, limits.small_share, limits.large_share) }
+    }
+
+    /// Reads the whole body.
+    pub(super) async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Arrived, Refusal> {
+        let refusal = match self.begin(headers) {
+            Ok(holding) => match tokio::time::timeout(self.limits.timeout, self.collect(&mut body, holding)).await {
+                Ok(Ok(arrived)) => return Ok(arrived),
+                Ok(Err(refusal)) => refusal,
+                Err(_) => return Err(Refusal::TooSlow),
+            },
+            Err(refusal) => refusal,
+        };
+        // A sender that waits for "100 Continue" has sent nothing and would only be asked to by reading.
+        if !headers.contains_key(EXPECT) {
+            tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
+        }
+        Err(refusal)
+    }
+
+    fn begin(&self, headers: &HeaderMap) -> Result<Holding, Refusal> {
+        let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+            return Err(Refusal::UnsupportedMediaType("compressed bodies are not taken".into()));
+        }
+        let announced =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        if announced.is_some_and(|bytes: u64| bytes > self.limits.max as u64) {
+            return Err(Refusal::TooLarge(self.limits.max));
+        }
+        Ok(self.budget.begin(announced))
+    }
+
+    async fn collect(&self, body: &mut Body, mut holding: Holding) -> Result<Arrived, Refusal> {
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(piece) = next_piece(body).await? {
+            if first.len() + rest.len() + piece.len() > self.limits.max {
+                return Err(Refusal::TooLarge(self.limits.max));
+            }
+            if !holding.grow(piece.len()) {
+                return Err(Refusal::Busy { retry_after_s: 5, cause: "too many bytes in flight".into() });
+            }
+            // Most bodies come in one piece, which is then not copied.
+            if first.is_empty() {
+                first = piece;
+            } else {
+                rest.extend_from_slice(&piece);
+            }
+        }
+        let bytes = if rest.is_empty() { first } else { [first, rest.freeze()].concat().into() };
+        Ok(Arrived { bytes, holding })
+    }
+}
+
+/// The next bytes of the body; `None` at its end.
+async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await else { return Ok(None) };
+        let frame = frame.map_err(|_| Refusal::BadRequest("the body broke off".into()))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut read = 0;
+    while read < LINGER_BYTES {
+        let Ok(Some(piece)) = next_piece(&mut body).await else { return };
+        read += piece.len();
+    }
+}

@@ -1,0 +1,29 @@
+//! The two listeners: webhooks and health for the world, and status API, dashboard and metrics for the team.
+//!
+//! ```text
+//! serve.rs     connections of a listener        problem.rs   every refusal
+//! webhooks.rs  the public listener              body.rs, budget.rs   reading bodies
+//! admin.rs     the admin listener               guard.rs, auth.rs    who may read and act
+//! api/         the status API and its OpenAPI   pages/, overview.rs  the dashboard
+//! metrics.rs   /metrics
+//! ```
+
+mod admin;
+mod api;
+mod auth;
+mod body;
+mod budget;
+mod guard;
+mod metrics;
+mod overview;
+mod pages;
+mod problem;
+mod serve;
+mod webhooks;
+
+pub use admin::{Admin, AdminParts, RuleInForce, RulesInForce};
+pub use api::openapi;
+pub use auth::{AccessToken, Role};
+pub use body::BodyLimits;
+pub use serve::serve;
+pub use webhooks::Webhooks;

@@ -1,0 +1,122 @@
+//! What the status API and the dashboard both tell: windows, runs, why jobs wait, and what needs attention.
+
+use std::time::Duration;
+
+use super::admin::Admin;
+use super::problem::Refusal;
+use crate::model::clock::Timestamp;
+use crate::model::gate::{Freeze, GateOutcome, WindowUse};
+use crate::model::job::{Job, JobState};
+use crate::model::run::{RunPhase, RunRecord, phase_of};
+use crate::store::{PageRequest, RunFilter};
+
+/// The windows of every class.
+pub(super) type Windows = Vec<Window>;
+
+/// The sliding window of one class.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// How much of it is used.
+    pub(super) used: WindowUse,
+    /// Its length.
+    pub(super) per: Duration,
+    /// Whether the service told us to wait.
+    pub(super) freeze: Option<Freeze>,
+}
+
+/// Something that needs a person's attention.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct Trouble {
+    /// What it is.
+    pub(super) message: String,
+    /// What to do about it.
+    pub(super) help: Option<String>,
+    /// When it is over by itself, if that is known.
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Admin {
+    /// One job, with what the gates say if it waits.
+    pub(super) async fn job(&self, id: &str) -> Result<Option<Job>, Refusal> {
+        let mut job: Vec<_> = self.store.job(id).await?.into_iter().collect();
+        self.ask_gates(&mut job).await?;
+        Ok(job.pop())
+    }
+
+    /// Asks the gates why each queued job waits and until when. Nothing is written: the answer may differ a moment
+    /// later, and a pause must not rewrite a million rows.
+    pub(super) async fn ask_gates(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
+        let queued: Vec<Job> = jobs.iter().filter(|job| job.state == JobState::Queued).cloned().collect();
+        if queued.is_empty() {
+            return Ok(());
+        }
+        for snapshot in self.store.snapshots(&queued).await? {
+            let answer = (self.gates)(&snapshot);
+            let Some(job) = jobs.iter_mut().find(|job| job.id == snapshot.job.id) else { continue };
+            (job.reason, job.until) = match answer.outcome {
+                GateOutcome::Go => ("ready to be sent".to_owned(), None),
+                GateOutcome::Wait(reason, until) => (reason, until),
+                GateOutcome::Hold(reason) | GateOutcome::Dead(reason) => (reason, None),
+            };
+            job.gates = answer.records;
+        }
+        Ok(())
+    }
+
+    /// Every window with its freeze.
+    pub(super) async fn windows(&self) -> Result<Windows, Refusal> {
+        let mut freezes = self.store.freezes().await?;
+        let windows = self.store.windows().await?.into_iter().map(|used| Window {
+            used,
+            per: self.store.limits().of(used.class).per,
+            freeze: freezes.iter().position(|freeze| freeze.class == used.class).map(|at| freezes.swap_remove(at)),
+        });
+        Ok(windows.collect())
+    }
+
+    /// The newest runs that have not ended.
+    pub(super) async fn alive_runs(&self, limit: u32) -> Result<Vec<RunRecord>, Refusal> {
+        let alive = RunFilter { phase: Some(RunPhase::Alive), ..RunFilter::default() };
+        Ok(self.store.runs(&alive, &PageRequest { limit, cursor: None }).await?.items)
+    }
+
+    /// What needs attention, worst first.
+    pub(super) fn troubles(&self, counts: &[(JobState, u64)], windows: &[Window], alive: &[RunRecord]) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        let mut add = |message: String, help: &str, until| {
+            let help = Some(help.to_owned()).filter(|help| !help.is_empty());
+            troubles.push(Trouble { message, help, until });
+        };
+        for freeze in windows.iter().filter_map(|window| window.freeze.as_ref()) {
+            let message = format!("The API takes no calls of class {} for now: {}", freeze.class, freeze.reason);
+            add(message, "", Some(freeze.until));
+        }
+        let count = |state| counts.iter().find(|(known, _)| *known == state).map_or(0, |(_, count)| *count);
+        match count(JobState::Held) {
+            0 => {}
+            held => add(
+                format!("{held} {} for a person", if held == 1 { "job waits" } else { "jobs wait" }),
+                "open it to see why; then retry or cancel it, or say which run is its own",
+                None,
+            ),
+        }
+        match count(JobState::Uncertain) {
+            0 => {}
+            lost => add(
+                format!("{lost} {} without an answer", if lost == 1 { "call ended" } else { "calls ended" }),
+                "the service's runs are searched for them; nothing is sent twice",
+                None,
+            ),
+        }
+        for record in alive {
+            if let (Some(word), (_, false)) = (&record.run.status, phase_of(record.run.status.as_deref())) {
+                let message = format!("Run {} has a status that we do not know, \"{word}\"", record.run.id);
+                add(message, "it counts as running until it ends or its give-up age is reached", None);
+            }
+        }
+        if (self.rules)().rules.is_empty() {
+            add("There are no rules, so no delivery starts anything".to_owned(), "write one: config/rules.toml", None);
+        }
+        troubles
+    }
+}

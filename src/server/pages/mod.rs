@@ -1,0 +1,186 @@
+//! The pages for people: dashboard, one delivery, one job, log-in. Rendered here, every outside text escaped.
+
+mod view;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, Path, State};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use minijinja::value::Serde;
+use minijinja::{Environment, Value, context};
+use serde::Serialize;
+
+use super::admin::Admin;
+use super::auth::{Caller, end_session};
+use super::problem::Refusal;
+use view::{View, mark};
+
+/// The templates, compiled once.
+#[derive(Debug)]
+pub(super) struct Pages {
+    environment: Result<Environment<'static>, minijinja::Error>,
+}
+
+/// What stands in the head of every page.
+#[derive(Debug, Serialize)]
+struct Head {
+    version: &'static str,
+    rules_hash: String,
+    started_at: i64,
+    caller: Option<String>,
+}
+
+impl Pages {
+    pub(super) fn new() -> Self {
+        Self { environment: environment() }
+    }
+
+    fn render(&self, name: &str, data: Value) -> Result<Html<String>, Refusal> {
+        let wrong = |error: &minijinja::Error| Refusal::Internal(format!("{name}: {error:#}"));
+        let environment = self.environment.as_ref().map_err(wrong)?;
+        environment.get_template(name).and_then(|page| page.render(data)).map(Html).map_err(|error| wrong(&error))
+    }
+}
+
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut pages = Environment::new();
+    pages.add_template("layout.html", include_str!("layout.html"))?;
+    pages.add_template("mark.svg", include_str!("mark.svg"))?;
+    pages.add_template("macros.html", include_str!("macros.html"))?;
+    pages.add_template("dashboard.html", include_str!("dashboard.html"))?;
+    pages.add_template("fragment.html", include_str!("fragment.html"))?;
+    pages.add_template("delivery.html", include_str!("delivery.html"))?;
+    pages.add_template("job.html", include_str!("job.html"))?;
+    pages.add_template("login.html", include_str!("login.html"))?;
+    pages.add_filter("time", words::time);
+    pages.add_filter("grouped", words::grouped);
+    pages.add_filter("tone", words::tone);
+    pages.add_filter("web", words::web);
+    pages.add_filter("plain", words::plain);
+    Ok(pages)
+}
+
+pub(super) fn router() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/", get(dashboard))
+        .route("/fragment/dashboard", get(fragment))
+        .route("/deliveries/{id}", get(delivery))
+        .route("/jobs/{id}", get(job))
+        .route("/login", get(login_page).post(login))
+        .route("/logout", post(logout))
+        .route("/assets/app.css", get(|| async { asset("text/css; charset=utf-8", include_str!("app.css")) }))
+        .route("/assets/app.js", get(|| async { asset("text/javascript; charset=utf-8", include_str!("app.js")) }))
+        .route("/assets/favicon.svg", get(|| async { asset("image/svg+xml", include_str!("favicon.svg")) }))
+}
+
+/// Plain data as templates see it.
+fn shown(data: impl Serialize) -> Value {
+    Value::from(Serde(data))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn head(admin: &Admin, caller: &Caller) -> Value {
+    shown(Head {
+        version: env!("CARGO_PKG_VERSION"),
+        rules_hash: (admin.rules)().hash,
+        started_at: admin.started_at.0,
+        caller: caller.by_cookie.then(|| caller.name.clone()),
+    })
+}
+
+/// Every section with a mark that changes with what it shows.
+fn marks(view: &View) -> Value {
+    context! {
+        problems => mark(&view.problems),
+        tiles => mark(&view.tiles),
+        running => mark(&view.running),
+        waiting => mark(&view.waiting),
+        deliveries => mark(&view.deliveries),
+        windows => mark(&view.windows),
+        states => mark(&view.states),
+    }
+}
+
+async fn dashboard(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Html<String>, Refusal> {
+    let view = View::of(&admin).await?;
+    let (summary, rev) = (view.summary(), marks(&view));
+    let data =
+        context! { head => head(&admin, &caller), now => admin.clock.now().0, summary, rev, view => shown(&view) };
+    admin.pages.render("dashboard.html", data)
+}
+
+/// The dashboard without its frame, for the script; 304 when nothing on it has changed.
+async fn fragment(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let view = View::of(&admin).await?;
+    let etag = format!("\"{}\"", mark(&view));
+    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
+    }
+    let now = admin.clock.now().0;
+    let (summary, rev) = (view.summary(), marks(&view));
+    let page = admin.pages.render("fragment.html", context! { now, summary, rev, view => shown(&view) })?;
+    Ok(([(ETAG.as_str(), etag), ("x-now", now.to_string())], page).into_response())
+}
+
+async fn delivery(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    let delivery = admin.store.delivery(&id).await?.ok_or(Refusal::NotFound("there is no such delivery".into()))?;
+    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, delivery => shown(&delivery) };
+    admin.pages.render("delivery.html", data)
+}
+
+async fn job(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Html<String>, Refusal> {
+    let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
+    let prompt = admin.store.prompt(&id).await?;
+    let deliveries = admin.store.job_deliveries(&id).await?;
+    let data =
+        context! { head => head(&admin, &caller), now => admin.clock.now().0, job => shown(&job), prompt, deliveries };
+    admin.pages.render("job.html", data)
+}
+
+async fn login_page(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+    if admin.keyring.is_open() {
+        return Ok(Redirect::to("/").into_response());
+    }
+    let page = admin.pages.render("login.html", context! { now => admin.clock.now().0, wrong => false })?;
+    Ok(page.into_response())
+}
+
+/// Trades a token for a session.
+async fn login(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+    let token = form_urlencoded::parse(&body).find(|(name, _)| name == "token").map(|(_, token)| token);
+    // The guard has checked that Origin names this host; its scheme is what the browser sees, before any proxy.
+    let secure = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
+    let now = admin.clock.now();
+    let session = token
+        .and_then(|token| admin.keyring.by_token(token.trim()))
+        .and_then(|caller| admin.keyring.begin_session(&caller, now, secure));
+    if let Some(cookie) = session {
+        return Ok(([(SET_COOKIE, cookie)], Redirect::to("/")).into_response());
+    }
+    let page = admin.pages.render("login.html", context! { now => now.0, wrong => true })?;
+    Ok((StatusCode::UNAUTHORIZED, page).into_response())
+}
+
+async fn logout() -> Response {
+    ([(SET_COOKIE, end_session())], Redirect::to("/login")).into_response()
+}

@@ -1,0 +1,132 @@
+//! The public listener: webhooks and health, nothing else.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::body::{BodyLimits, BodyReader};
+use super::problem::{Cause, Refusal, method_not_allowed, not_found, whole};
+use crate::intake::{Receipt, Rejection};
+use crate::model::clock::Clock;
+use crate::model::delivery::DeliveryOutcome;
+use crate::store::Store;
+
+type Receiving = Pin<Box<dyn Future<Output = Result<Receipt, Rejection>> + Send>>;
+
+/// The public listener.
+pub struct Webhooks {
+    receive: Box<dyn Fn(String, HeaderMap, Bytes) -> Receiving + Send + Sync>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    bodies: BodyReader,
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks").field("bodies", &self.bodies).finish_non_exhaustive()
+    }
+}
+
+/// The answer to a webhook that was taken.
+#[derive(Serialize)]
+struct Taken {
+    delivery: Option<String>,
+    outcome: &'static str,
+    jobs: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+impl Webhooks {
+    /// `receive` is handed the source's name, the headers and the body as it arrived; it verifies and commits.
+    pub fn new<F>(
+        receive: impl Fn(String, HeaderMap, Bytes) -> F + Send + Sync + 'static,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        limits: BodyLimits,
+    ) -> Self
+    where
+        F: Future<Output = Result<Receipt, Rejection>> + Send + 'static,
+    {
+        let receive = Box::new(move |source, headers, body| -> Receiving { Box::pin(receive(source, headers, body)) });
+        Self { receive, store, clock, bodies: BodyReader::new(limits) }
+    }
+
+    /// Everything that the listener answers.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/webhooks/{source}", post(webhook))
+            .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+            .route("/readyz", get(ready))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(Arc::new(self))
+    }
+
+    async fn take(&self, source: &str, request: Request) -> Result<Receipt, Refusal> {
+        let (head, body) = request.into_parts();
+        let arrived = self.bodies.read(&head.headers, body).await?;
+        let receipt = (self.receive)(source.to_owned(), head.headers, arrived.bytes).await;
+        drop(arrived.holding);
+        Ok(receipt?)
+    }
+}
+
+async fn webhook(
+    State(webhooks): State<Arc<Webhooks>>,
+    source: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    // A path that is no text names no source; it is answered like any other unknown one.
+    let source = source.map(|Path(source)| source).unwrap_or_default();
+    let began = webhooks.clock.now();
+    let taken = webhooks.take(&source, request).await;
+    let millis = webhooks.clock.now().since(began).as_millis() as u64;
+    let source = loggable(&source);
+    match taken {
+        Ok(receipt) => {
+            let accepted = receipt.outcome == DeliveryOutcome::Accepted;
+            let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
+            let (delivery, outcome) = (receipt.delivery.as_deref().unwrap_or("-"), receipt.outcome.as_str());
+            tracing::info!(source, delivery, outcome, status = status.as_u16(), millis, "webhook taken");
+            let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
+            (status, Json(taken)).into_response()
+        }
+        Err(refusal) => {
+            let (status, reason) = (refusal.status(), refusal.to_string());
+            let mut response = refusal.into_response();
+            if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
+                tracing::error!(source, status = status.as_u16(), millis, cause, "webhook not taken");
+            } else {
+                tracing::warn!(source, status = status.as_u16(), millis, reason, "webhook refused");
+            }
+            response
+        }
+    }
+}
+
+/// Anybody may write anything into the path; only what could be a source's name is written into the log.
+fn loggable(source: &str) -> &str {
+    let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if source.len() <= 64 && source.bytes().all(named) { source } else { "?" }
+}
+
+async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
+    match webhooks.store.ping().await {
+        Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
+        Err(error) => {
+            tracing::error!(cause = whole(&error), "not ready");
+            Refusal::Busy { retry_after_s: 5, cause: whole(&error) }.into_response()
+        }
+    }
+}
