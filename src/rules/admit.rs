@@ -105,9 +105,6 @@ impl Case<'_> {
             let reason = not_allowed("agent: a run of ours made this branch", Allowance::Agent);
             return Err(Refusal::denied(reason, "branch", json!(self.event.branch)));
         }
-        if self.of_change() && self.event.author.is_none() {
-            return Err(self.unknown("author"));
-        }
         Ok(())
     }
 
@@ -161,7 +158,9 @@ impl Case<'_> {
     fn author(&self) -> Result<(), Refusal> {
         let authors = &self.rule.authors;
         let Some(author) = &self.event.author else {
-            return if authors.is_anyone() { Ok(()) } else { Err(self.unknown("author")) };
+            // Of a change it must be known: it may be a bot or our own agent.
+            let passes = authors.is_anyone() && !self.of_change();
+            return if passes { Ok(()) } else { Err(self.unknown("author")) };
         };
         let login = &author.login;
         let denied = |reason: String| Err(Refusal::denied(reason, "authors", json!(login)));

@@ -47,7 +47,7 @@ impl Builder<'_> {
             ("on", keys.on.is_none(), "say what happened, e.g. on = [\"ci.failed\"]"),
             ("repos", keys.repos.is_none(), "say where, e.g. repos = [\"acme/*\"]; [\"**\"] means all"),
         ] {
-            if missing {
+            if missing && !keys.unread.contains(&key) {
                 self.wrong(place, format!("the rule has no \"{key}\""), Some(help.to_owned()));
             }
         }
@@ -99,13 +99,13 @@ impl Builder<'_> {
     }
 
     /// Builds a test; the names of rules are known by then.
-    pub(super) fn test(&mut self, keys: At<TestKeys>, names: &HashMap<String, usize>) -> Option<RuleTest> {
+    pub(super) fn test(&mut self, keys: At<TestKeys>, names: &HashMap<String, At<()>>) -> Option<RuleTest> {
         let place = keys.put(());
         let keys = keys.value;
         for (key, missing) in
             [("name", keys.name.is_none()), ("delivery", keys.delivery.is_none()), ("expect", keys.expect.is_none())]
         {
-            if missing {
+            if missing && !keys.unread.contains(&key) {
                 self.wrong(&place, format!("the test has no \"{key}\""), None);
             }
         }
@@ -117,7 +117,7 @@ impl Builder<'_> {
             let help = help.map(|near| format!("did you mean \"{near}\"?"));
             self.wrong(rule, format!("there is no rule \"{}\"", rule.value), help);
         }
-        if expect.value.decision.is_none() {
+        if expect.value.decision.is_none() && !expect.value.unread.contains(&"decision") {
             self.wrong(&expect, "the test expects no \"decision\"", None);
         }
         let expect = expect.value;
@@ -145,7 +145,8 @@ impl Builder<'_> {
                     || "a host's own name needs its prefix, e.g. \"github:check_suite.completed\"".to_owned(),
                     |near| format!("did you mean \"{near}\"?"),
                 );
-                self.wrong(&list.value[at], why, Some(help));
+                let help = why.starts_with("there is no").then_some(help);
+                self.wrong(&list.value[at], why, help);
             }
             Trigger::default()
         })
@@ -277,6 +278,7 @@ impl Builder<'_> {
                 self.wrong(file, "the rule has both \"prompt\" and \"prompt_file\"", None);
                 None
             }
+            (None, None) if keys.unread.iter().any(|key| key.starts_with("prompt")) => None,
             (None, None) => {
                 self.wrong(place, "the rule has no \"prompt\"", Some("or give a \"prompt_file\"".to_owned()));
                 None

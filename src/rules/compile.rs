@@ -37,16 +37,17 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
         outside: BTreeMap::new(),
     };
     let defaults = gathered.defaults.map(|defaults| defaults.value).unwrap_or_default();
-    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut names: HashMap<String, At<()>> = HashMap::new();
     let mut rules: Vec<Rule> = Vec::new();
     for keys in gathered.rules {
         if let Some(name) = &keys.value.name {
-            if let Some(line) = names.get(&name.value) {
-                let help = format!("the first one is in line {line}; decisions and jobs go by the name");
+            if let Some(first) = names.get(&name.value) {
+                let text = &sources[first.file];
+                let line = text.text[..first.span.start].matches('\n').count() + 1;
+                let help = format!("the first is in {}, line {line}; decisions and jobs go by the name", text.origin);
                 builder.wrong(name, format!("two rules are named \"{}\"", name.value), Some(help));
             }
-            let line = sources[name.file].text[..name.span.start].matches('\n').count() + 1;
-            names.entry(name.value.clone()).or_insert(line);
+            names.entry(name.value.clone()).or_insert_with(|| name.put(()));
         }
         let place = keys.put(());
         rules.extend(builder.rule(keys.value.over(&defaults), &place, rules.len()));
@@ -59,6 +60,11 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
         seen.push(problem.clone());
         first
     });
+    let order = |problem: &Problem| {
+        let file = sources.iter().position(|source| source.origin == problem.origin).unwrap_or(sources.len());
+        (file, problem.place.as_ref().map(|place| (place.line, place.column)))
+    };
+    problems.sort_by_key(order);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     let hash = hash(&sources, &outside);
     let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, hash));
@@ -74,7 +80,7 @@ fn finish(
 ) -> RuleSet {
     let index = Index::build(&rules);
     let names = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
-    let maps = maps.into_iter().map(|(name, map)| (name, map.into_iter().collect::<Value>())).collect();
+    let maps = Value::from_pairs(maps.into_iter().map(|(name, map)| (name, Value::from_pairs(map))));
     RuleSet { rules, names, index, tests, env, maps, hash }
 }
 

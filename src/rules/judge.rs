@@ -150,7 +150,9 @@ fn labels(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Ref
         if bare && wanted.only_bars() {
             return Ok(());
         }
-        return Err(unknown("labels", occasion));
+        let mut refusal = unknown("labels", occasion);
+        refusal.reason.push_str(", or give this rule labels = []");
+        return Err(refusal);
     };
     let barred = labels.iter().find(|label| wanted.bars(label, from));
     if let Some(label) = barred {

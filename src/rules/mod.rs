@@ -151,7 +151,8 @@ impl RuleSet {
     }
 
     /// Asks every rule whose `on` names the event; where more than 32 rules wait for events of its kind, those whose `repos`
-    /// or `projects` cannot mean it are passed over without a verdict.
+    /// or `projects` cannot mean it are passed over without a verdict. `event` of a verdict is left at 0: the caller knows
+    /// which event of the delivery it asked about.
     pub fn judge(&self, occasion: &Occasion<'_>) -> Vec<Judgement> {
         let event = complete(occasion.event, occasion.facts);
         let from = occasion.from();

@@ -37,6 +37,11 @@ struct Pattern {
 enum Form {
     All,
     Exact,
+    /// `head*`: anything of one level behind the head; the commonest globs, kept apart because each other one costs a
+    /// regular expression.
+    Level(String),
+    /// `head/**`: anything below.
+    Below(String),
     Glob(Box<GlobMatcher>),
 }
 
@@ -129,6 +134,10 @@ impl Pattern {
         let fold = spelling == Spelling::Folded;
         let form = if text == "**" {
             Form::All
+        } else if let Some(head) = text.strip_suffix("/**").filter(|head| !fold && !head.contains(SPECIAL)) {
+            Form::Below(format!("{head}/"))
+        } else if let Some(head) = text.strip_suffix('*').filter(|head| !fold && !head.contains(SPECIAL)) {
+            Form::Level(head.to_owned())
         } else if text.contains(SPECIAL) {
             let glob = GlobBuilder::new(text)
                 .literal_separator(true)
@@ -151,6 +160,8 @@ impl Pattern {
         same || match &self.form {
             Form::All => true,
             Form::Exact => self.fold && self.text.to_lowercase() == name.to_lowercase(),
+            Form::Level(head) => name.strip_prefix(head.as_str()).is_some_and(|rest| !rest.contains('/')),
+            Form::Below(head) => name.len() > head.len() && name.starts_with(head.as_str()),
             Form::Glob(glob) => glob.is_match(name),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 use sha2::Sha256;
 
@@ -39,6 +39,8 @@ pub(super) fn environment() -> Environment<'static> {
             return Err(Error::from(ErrorKind::UndefinedError));
         } else if value.is_none() {
             out.write_str("unknown")?;
+        } else if value.kind() == ValueKind::Bool {
+            out.write_str(if value.is_true() { "true" } else { "false" })?;
         } else {
             out.write_str(&line(&text(value), LINE))?;
         }

@@ -134,6 +134,9 @@ macro_rules! table {
         #[schemars(deny_unknown_fields)]
         pub(super) struct $name {
             $($(#[$doc])* pub(super) $key: Option<At<$type>>,)*
+            /// Keys that are there but could not be read: reported already, and not missing.
+            #[schemars(skip)]
+            pub(super) unread: Vec<&'static str>,
         }
 
         impl $name {
@@ -150,7 +153,12 @@ macro_rules! table {
                 let mut read = Self::default();
                 for (key, value) in table {
                     match key.get_ref().as_ref() {
-                        $(stringify!($key) => read.$key = reader.at(stringify!($key), value),)*
+                        $(stringify!($key) => {
+                            read.$key = reader.at(stringify!($key), value);
+                            if read.$key.is_none() {
+                                read.unread.push(stringify!($key));
+                            }
+                        })*
                         other if $later.iter().any(|(later, _)| *later == other) => {
                             reader.later(other, key.span(), value.span(), $later);
                         }

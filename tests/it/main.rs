@@ -5,6 +5,7 @@ mod config;
 mod config_file;
 mod daemon;
 mod lifecycle;
+mod rules;
 mod sandbox;
 mod server_admin;
 mod server_api;

@@ -1,0 +1,449 @@
+//! What the reader says about rules that are wrong.
+
+use hookrun::rules::compile;
+
+fn problems(text: &str) -> String {
+    let read = |name: &str| match name {
+        "bad.md" => Ok("Hello\n{{ event.rep }}".to_owned()),
+        _ => Err(format!("\"{name}\" cannot be read: no such file")),
+    };
+    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
+    assert!(loaded.rules.is_none());
+    loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn misspelt_and_mistyped_keys_and_events_are_told_at_once() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["ci.faild", "github:x", "c[i"]
+repo = ["acme/*"]
+whoo = ["mia"]
+mode = "lve"
+settle = 60
+prompt = 'go'
+"#;
+    let expected = r#"error: the rule has no "repos"
+ --> rules.toml:1:1
+  |
+1 | [[rule]]
+  | ^^^^^^^^
+  = help: say where, e.g. repos = ["acme/*"]; ["**"] means all
+
+error: there is no event "ci.faild"
+ --> rules.toml:3:7
+  |
+3 | on = ["ci.faild", "github:x", "c[i"]
+  |       ^^^^^^^^^^
+  = help: did you mean "ci.failed"?
+
+error: "c[i" is no pattern: unclosed character class; missing ']'
+ --> rules.toml:3:31
+  |
+3 | on = ["ci.faild", "github:x", "c[i"]
+  |                               ^^^^^
+
+error: "repo" must be text, not a list
+ --> rules.toml:4:8
+  |
+4 | repo = ["acme/*"]
+  |        ^^^^^^^^^^
+
+error: a rule has no key "whoo"
+ --> rules.toml:5:1
+  |
+5 | whoo = ["mia"]
+  | ^^^^
+  = help: did you mean "who"?
+
+error: "mode" must be one of "live", "shadow", "off"
+ --> rules.toml:6:8
+  |
+6 | mode = "lve"
+  |        ^^^^^
+  = help: did you mean "live"?
+
+error: "settle" must be text, not a number
+ --> rules.toml:7:10
+  |
+7 | settle = 60
+  |          ^^
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn groups_patterns_spans_and_double_names_are_checked() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["push"]
+repos = ["@paymets", "acme/["]
+settle = "60"
+per = "comit"
+allow = ["draft"]
+prompt = 'go'
+[groups]
+payments = ["acme/pay", "@x"]
+[[rule]]
+name = "a"
+on = []
+repos = ["**"]
+"#;
+    let expected = r#"error: there is no group "paymets"
+ --> rules.toml:4:10
+  |
+4 | repos = ["@paymets", "acme/["]
+  |          ^^^^^^^^^^
+  = help: did you mean "@payments"?
+
+error: "acme/[" is no pattern: unclosed character class; missing ']'
+ --> rules.toml:4:22
+  |
+4 | repos = ["@paymets", "acme/["]
+  |                      ^^^^^^^^
+
+error: "60" is no span of time; write it as "60s", "30m", "24h" or "14d"
+ --> rules.toml:5:10
+  |
+5 | settle = "60"
+  |          ^^^^
+
+error: "per" must be "commit", "subject", "branch", "event" or a template
+ --> rules.toml:6:7
+  |
+6 | per = "comit"
+  |       ^^^^^^^
+  = help: did you mean "commit"?
+
+error: "allow" must be one of "drafts", "forks", "bots", "agent"
+ --> rules.toml:7:10
+  |
+7 | allow = ["draft"]
+  |          ^^^^^^^
+  = help: did you mean "drafts"?
+
+error: a group cannot name a group
+  --> rules.toml:10:25
+   |
+10 | payments = ["acme/pay", "@x"]
+   |                         ^^^^
+
+error: the rule has no "prompt"
+  --> rules.toml:11:1
+   |
+11 | [[rule]]
+   | ^^^^^^^^
+  = help: or give a "prompt_file"
+
+error: two rules are named "a"
+  --> rules.toml:12:8
+   |
+12 | name = "a"
+   |        ^^^
+  = help: the first is in rules.toml, line 2; decisions and jobs go by the name
+
+error: "on" is empty: the rule would never match
+  --> rules.toml:13:6
+   |
+13 | on = []
+   |      ^^
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn meaning_3_misspelt_fields_are_found_when_rules_are_read() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["ci.failed"]
+repos = ["**"]
+when = "event.actor.logim == 'mia' and event['actor']['nam'] and event.issue and evnt"
+prompt = '''
+Hello
+{{ failed | map(attribute='nmae') | join }} {{ event.repo | shout }} {{ event.repo.name }}
+{% macro x() %}{% endmacro %}{{ event.repo.split('/') }}
+'''
+"#;
+    let expected = r#"error: when: a person has no field "logim"
+ --> rules.toml:5:14
+  |
+5 | when = "event.actor.logim == 'mia' and event['actor']['nam'] and event.issue and evnt"
+  |              ^^^^^^^^^^^^
+  = help: did you mean "login"?
+
+error: when: a person has no field "nam"
+ --> rules.toml:5:45
+  |
+5 | when = "event.actor.logim == 'mia' and event['actor']['nam'] and event.issue and evnt"
+  |                                             ^^^^^^^^^^^^^^^^
+  = help: did you mean "name"?
+
+error: when: event.issue is never there for ci.failed
+ --> rules.toml:5:66
+  |
+5 | when = "event.actor.logim == 'mia' and event['actor']['nam'] and event.issue and evnt"
+  |                                                                  ^^^^^^^^^^^
+
+error: when: there is no "evnt" here
+ --> rules.toml:5:82
+  |
+5 | when = "event.actor.logim == 'mia' and event['actor']['nam'] and event.issue and evnt"
+  |                                                                                  ^^^^
+  = help: did you mean "event"?
+
+error: prompt: check has no field "nmae"
+ --> rules.toml:8:13
+  |
+8 | {{ failed | map(attribute='nmae') | join }} {{ event.repo | shout }} {{ event.repo.name }}
+  |             ^^^^^^^^^^^^^^^^^^^^^
+  = help: did you mean "name"?
+
+error: prompt: there is no filter "shout"
+ --> rules.toml:8:61
+  |
+8 | {{ failed | map(attribute='nmae') | join }} {{ event.repo | shout }} {{ event.repo.name }}
+  |                                                             ^^^^^
+
+error: prompt: a plain value has no field "name"
+ --> rules.toml:8:78
+  |
+8 | {{ failed | map(attribute='nmae') | join }} {{ event.repo | shout }} {{ event.repo.name }}
+  |                                                                              ^^^^^^^^^^
+
+error: prompt: "macro" is not part of the rules language
+ --> rules.toml:9:4
+  |
+9 | {% macro x() %}{% endmacro %}{{ event.repo.split('/') }}
+  |    ^^^^^^^^^^^^^^^^^^^^^^^
+  = help: prompts have text, {{ values }}, if, for, set, with and include
+
+error: prompt: values have no methods
+ --> rules.toml:9:43
+  |
+9 | {% macro x() %}{% endmacro %}{{ event.repo.split('/') }}
+  |                                           ^^^^^^^^^^^
+  = help: use a filter, e.g. {{ event.repo | upper }}
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn a_fault_is_marked_inside_the_string_or_in_the_file_that_it_stands_in() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["push"]
+repos = ["**"]
+when = "event.sha =="
+prompt = "Hi \u00e9 {{ event.shaa }}"
+[[rule]]
+name = "b"
+on = ["push"]
+repos = ["**"]
+prompt_file = "none.md"
+[[rule]]
+name = "c"
+on = ["push"]
+repos = ["**"]
+prompt = "x {% include 'bad.md' %}"
+"#;
+    let expected = r#"error: when: unexpected end of input, expected expression
+ --> rules.toml:5:19
+  |
+5 | when = "event.sha =="
+  |                   ^^
+
+error: prompt: event has no field "shaa"
+ --> rules.toml:6:10
+  |
+6 | prompt = "Hi \u00e9 {{ event.shaa }}"
+  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: did you mean "sha"?
+
+error: "none.md" cannot be read: no such file
+  --> rules.toml:11:15
+   |
+11 | prompt_file = "none.md"
+   |               ^^^^^^^^^
+
+error: event has no field "rep"
+ --> bad.md:2:4
+  |
+2 | {{ event.rep }}
+  |    ^^^^^^^^^
+  = help: did you mean "repo"?
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_unless_it_says_its_default() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["push"]
+repos = ["**"]
+prompt = 'go'
+priority = "urgent"
+approval = "never"
+limits = {attempts=3}
+checks = ["!codecov/**"]
+owner = "payments"
+settle_max = "30m"
+then = [ "resume" ]
+"#;
+    let expected = r#"error: "priority" is not yet supported
+ --> rules.toml:6:1
+  |
+6 | priority = "urgent"
+  | ^^^^^^^^
+  = help: leave it out; until then it counts as priority = "normal"
+
+error: "checks" is not yet supported
+ --> rules.toml:9:1
+  |
+9 | checks = ["!codecov/**"]
+  | ^^^^^^
+  = help: leave it out; until then it counts as checks = ["**"]
+
+error: "owner" is not yet supported
+  --> rules.toml:10:1
+   |
+10 | owner = "payments"
+   | ^^^^^
+  = help: leave it out; until then it counts as owner = ""
+
+error: "then" is not yet supported
+  --> rules.toml:12:1
+   |
+12 | then = [ "resume" ]
+   | ^^^^
+  = help: leave it out; until then it counts as then = ["start"]
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn toml_that_cannot_be_read_shows_where() {
+    let text = r#"[[rule]
+name = "a"
+x = = 1
+"#;
+    let expected = r"error: unclosed array table, expected `]`
+ --> rules.toml:1:8
+  |
+1 | [[rule]
+  |        ^
+
+error: extra `=`, expected nothing
+ --> rules.toml:3:5
+  |
+3 | x = = 1
+  |     ^
+
+error: unexpected key or value, expected newline, `#`
+ --> rules.toml:3:7
+  |
+3 | x = = 1
+  |       ^
+";
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn commands_need_comments_and_tests_need_their_keys() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["push"]
+repos = ["**"]
+prompt = 'go'
+command = ["/agent"]
+[[test]]
+name = "t"
+delivery = "x.json"
+expect = { rule = "b", decision = "quued" }
+[[test]]
+nam = "t"
+"#;
+    let expected = r#"error: "command" is for comment.created, which is not in "on"
+ --> rules.toml:6:11
+  |
+6 | command = ["/agent"]
+  |           ^^^^^^^^^^
+
+error: there is no rule "b"
+  --> rules.toml:10:19
+   |
+10 | expect = { rule = "b", decision = "quued" }
+   |                   ^^^
+  = help: did you mean "a"?
+
+error: "decision" must be one of "queued", "shadow", "denied", "no_match", "failed"
+  --> rules.toml:10:35
+   |
+10 | expect = { rule = "b", decision = "quued" }
+   |                                   ^^^^^^^
+  = help: did you mean "queued"?
+
+error: the test has no "name"
+  --> rules.toml:11:1
+   |
+11 | [[test]]
+   | ^^^^^^^^
+
+error: the test has no "delivery"
+  --> rules.toml:11:1
+   |
+11 | [[test]]
+   | ^^^^^^^^
+
+error: the test has no "expect"
+  --> rules.toml:11:1
+   |
+11 | [[test]]
+   | ^^^^^^^^
+
+error: a test has no key "nam"
+  --> rules.toml:12:1
+   |
+12 | nam = "t"
+   | ^^^
+  = help: did you mean "name"?
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn defaults_stand_once_and_name_nothing() {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let files = vec![
+        file("a.toml", "[defaults]\nname = \"x\"\n[groups]\ng = []\n"),
+        file("b.toml", "[defaults]\n[groups]\ng = []\n"),
+    ];
+    let messages: Vec<_> = compile(files, &|_| Err(String::new()))
+        .problems
+        .into_iter()
+        .map(|problem| (problem.origin, problem.message))
+        .collect();
+    let expected = [
+        ("a.toml", "defaults cannot give every rule the same name"),
+        ("b.toml", "a second [defaults]: the first, in a.toml, counts for all files"),
+        ("b.toml", "two groups are named \"g\""),
+    ];
+    assert_eq!(messages, expected.map(|(origin, message)| (origin.to_owned(), message.to_owned())));
+}
+
+#[test]
+fn a_rule_replaces_what_the_defaults_say() {
+    let text = "[defaults]\non = [\"push\"]\nrepos = [\"acme/*\"]\nprompt = 'general'\nmode = \"off\"\n[[rule]]\nname = \"a\"\nmode = \"live\"\nprompt_file = \"p.md\"\n";
+    let rules = compile(vec![("rules.toml".to_owned(), text.to_owned())], &|_| Ok("own".to_owned())).rules.unwrap();
+    let summary = rules.rules().next().unwrap();
+    assert_eq!((summary.mode, summary.on, summary.repos), ("live", vec!["push".to_owned()], vec!["acme/*".to_owned()]));
+}
+
+#[test]
+fn a_broken_prompt_file_is_told_once_with_its_own_line() {
+    let rule = |name: &str| {
+        format!("[[rule]]\nname = \"{name}\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt_file = \"bad.md\"\n")
+    };
+    let told = problems(&(rule("a") + &rule("b")));
+    assert_eq!(told.matches("--> bad.md:2:4").count(), 1, "{told}");
+}
