@@ -320,3 +320,39 @@ async fn a_hard_stop_waits_for_nobody() {
     listening.served.await.unwrap();
     assert!(busy.end().await.is_empty(), "no answer is made up");
 }
+
+/// What was logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_what_became_of_a_request_and_nothing_that_it_held() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let listening = listening().await;
+    let headers = "x-hub-signature-256: sha256=5ec7e7\r\nauthorization: Bearer 5ec7e7\r\n";
+    for source in ["github", "unknown", "full", "5ec7e7%0Ainjected"] {
+        once(listening.address, post(source, headers, "{\"token\": \"5ec7e7\"}")).await;
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("webhook{")).collect();
+    assert_eq!(lines.len(), 4, "one line for each request: {text}");
+    for word in ["source=\"github\"", "delivery=\"d-1\"", "outcome=\"accepted\"", "status=202", "millis=0"] {
+        assert!(lines[0].contains(word), "{word} in {}", lines[0]);
+    }
+    assert!(lines[1].contains("WARN") && lines[1].contains("status=401"), "{}", lines[1]);
+    assert!(lines[2].contains("ERROR") && lines[2].contains("cause="), "{}", lines[2]);
+    assert!(!text.contains("5ec7e7"), "{text}");
+}
