@@ -5,3 +5,4 @@ pub mod model;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod webhook;

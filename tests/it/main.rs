@@ -1,9 +1,18 @@
-//! Every integration test, linked once.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The integration tests, one module for each room and one for the real binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod sandbox;
 mod server_admin;
 mod server_api;
 mod server_browser;
 mod server_pages;
 mod server_support;
 mod server_wire;
+mod webhook_core;
+mod webhook_github;
+mod webhook_gitlab;
+mod webhook_jira;
+mod webhook_payloads;
+mod webhook_signatures;
+mod webhook_support;
+mod webhook_verify;
