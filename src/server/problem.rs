@@ -154,30 +154,19 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: whole(&error) },
-            StoreError::BadCursor | StoreError::Invalid { .. } => Self::BadRequest(error.to_string().into()),
+            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: error.to_string() },
+            StoreError::BadCursor => Self::BadRequest(error.to_string().into()),
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::NotFound(error.to_string().into()),
-            _ => Self::Internal(whole(&error)),
+            _ => Self::Internal(error.to_string()),
         }
     }
-}
-
-/// An error with everything that caused it, for the log.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         match rejection {
-            Rejection::Unauthorized => Self::Unsigned,
+            Rejection::Unauthorized(_) => Self::Unsigned,
             Rejection::BadRequest(reason) => Self::BadRequest(reason.into()),
             Rejection::UnsupportedMediaType(reason) => Self::UnsupportedMediaType(reason.into()),
             Rejection::Stale => Self::BadRequest("the signed timestamp is too old or too far in the future".into()),

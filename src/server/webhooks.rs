@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
 use super::body::{BodyLimits, BodyReader};
-use super::problem::{Cause, Refusal, method_not_allowed, not_found, whole};
+use super::problem::{Cause, Refusal, method_not_allowed, not_found};
 use crate::intake::{Receipt, Rejection};
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
@@ -42,7 +42,7 @@ impl fmt::Debug for Webhooks {
 /// The answer to a webhook that was taken.
 #[derive(Serialize)]
 struct Taken {
-    delivery: Option<String>,
+    delivery: String,
     outcome: &'static str,
     jobs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -101,7 +101,7 @@ async fn webhook(
             let accepted = receipt.outcome == DeliveryOutcome::Accepted;
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
             let outcome = receipt.outcome.as_str();
-            span.record("delivery", receipt.delivery.as_deref().unwrap_or("none"));
+            span.record("delivery", receipt.delivery.as_str());
             span.record("outcome", outcome).record("status", status.as_u16());
             tracing::info!(millis, jobs = receipt.jobs.len(), "webhook taken");
             let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
@@ -131,8 +131,8 @@ async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
     match webhooks.store.ping().await {
         Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
         Err(error) => {
-            tracing::error!(cause = whole(&error), "not ready");
-            Refusal::Busy { retry_after_s: 5, cause: whole(&error) }.into_response()
+            tracing::error!(%error, "not ready");
+            Refusal::Busy { retry_after_s: 5, cause: error.to_string() }.into_response()
         }
     }
 }

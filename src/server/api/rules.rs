@@ -54,7 +54,7 @@ pub(super) async fn list(
 ) -> Result<Json<List<RuleItem>>, Refusal> {
     let page = page(query.limit, query.cursor)?;
     let done: HashMap<_, _> =
-        admin.store.rule_counts().await?.into_iter().map(|(rule, jobs, last)| (rule, (jobs, last))).collect();
+        admin.store.rule_counts().await?.into_iter().map(|count| (count.rule, (count.jobs, count.last))).collect();
     let mut rules = (admin.rules)().rules;
     rules.retain(|rule| query.mode.as_ref().is_none_or(|mode| *mode == rule.mode));
     // Rules are known by name, so the cursor is the last name that was shown; it is hex to be safe in an address.
