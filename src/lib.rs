@@ -1,8 +1,12 @@
 //! hookrun: webhooks of git hosts and trackers become coding-agent runs.
 
+pub mod config;
 pub mod intake;
+pub mod lifecycle;
 pub mod model;
+pub mod rules;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod webhook;

@@ -36,6 +36,8 @@ struct Newest {
     id: String,
     state: JobState,
     fresh: bool,
+    /// Whether it was sent before and came back.
+    tried: bool,
     settled_by: Timestamp,
     due_at: Timestamp,
     stored_events: i64,
@@ -67,7 +69,9 @@ impl Jobs {
             use JobState::{Failed, Lost, Running, Stopped, Submitting, Succeeded, Uncertain};
             match job.state {
                 JobState::Queued | JobState::Held => {
-                    job.due_at = now.plus(request.settle).min(job.settled_by).max(now.min(job.due_at));
+                    let settled = now.plus(request.settle).min(job.settled_by);
+                    // News shortens no backoff.
+                    job.due_at = if job.tried { settled.max(job.due_at) } else { settled };
                     job.added.push(added(arriving));
                     return Ok(Standing::Joins(job.id.clone()));
                 }
@@ -120,7 +124,7 @@ fn added(arriving: &Arriving<'_>) -> (String, Timestamp, String) {
 
 async fn newest(tx: &mut Tx<'_>, (rule, key): &(String, String)) -> Result<Option<Newest>> {
     let row = sqlx::query(
-        "SELECT id, state, settled_by, due_at, events FROM jobs WHERE rule = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "SELECT id, state, settled_by, due_at, events, tries FROM jobs WHERE rule = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
     )
     .bind(rule)
     .bind(key)
@@ -131,6 +135,7 @@ async fn newest(tx: &mut Tx<'_>, (rule, key): &(String, String)) -> Result<Optio
             id: row.try_get("id")?,
             state: rows::state(row.try_get("state")?)?,
             fresh: false,
+            tried: row.try_get::<i64, _>("tries")? > 0,
             settled_by: Timestamp(row.try_get("settled_by")?),
             due_at: Timestamp(row.try_get("due_at")?),
             stored_events: row.try_get("events")?,
@@ -166,6 +171,7 @@ async fn insert(tx: &mut Tx<'_>, request: &JobRequest, arriving: &Arriving<'_>, 
         id,
         state: JobState::Queued,
         fresh: true,
+        tried: false,
         settled_by,
         due_at,
         stored_events: 0,

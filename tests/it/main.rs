@@ -1,4 +1,4 @@
-//! The integration tests, one module for each room and one for the real binary.
+//! The integration tests, linked once: one module for each room and one for the real binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod sandbox;

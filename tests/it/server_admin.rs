@@ -1,8 +1,8 @@
 //! Who gets past the admin listener's guard: tokens, sessions, `Host`, `Origin`.
 
-use std::time::Duration;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{Request, StatusCode};

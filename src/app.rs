@@ -1,0 +1,185 @@
+//! Builds and joins everything; the only place that knows all rooms.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::http::HeaderName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+
+use crate::codegen::{Codegen, CodegenOptions};
+use crate::config::{LabeledSecret, RepoTarget, Role, Settings, SourceSettings};
+use crate::intake::{Door, Intake};
+use crate::lifecycle::Lifecycle;
+use crate::model::clock::Clock;
+use crate::model::delivery::SourceKind;
+use crate::rules::{Patterns, RuleSet, gates};
+use crate::server::{AccessToken, Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
+use crate::store::{Retention, Store, StoreOptions};
+use crate::webhook::{Auth, NamedSecret, SourceSpec};
+use crate::worker::{self, Worker, WorkerOptions};
+use crate::{server, telemetry};
+
+/// How long a connection may take to send a request's head, or stay idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long stopping may take before what is left is cut off: a call to the API may take 30 seconds.
+const GRACE: Duration = Duration::from_secs(35);
+
+/// A running hookrun.
+#[derive(Debug)]
+pub struct App {
+    /// Where webhooks are received.
+    pub webhooks: SocketAddr,
+    /// Where the status API and the dashboard are.
+    pub admin: SocketAddr,
+    lifecycle: Lifecycle,
+    store: Store,
+}
+
+impl App {
+    /// Opens the store, binds both listeners and starts every task.
+    pub async fn start(settings: Settings, rules: Arc<RuleSet>, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let lifecycle = Lifecycle::new();
+        let url = settings.database.url.expose_secret().to_owned();
+        let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone()).await?;
+        let public = bind(settings.webhooks.listen).await?;
+        let private = bind(settings.admin.listen).await?;
+        let (webhooks, admin) = (public.local_addr()?, private.local_addr()?);
+
+        let doors = settings.sources.values().map(door).collect::<anyhow::Result<Vec<_>>>()?;
+        let intake = Arc::new(Intake::new(doors, rules.clone(), store.clone(), clock.clone()));
+        let limits = body_limits(&settings);
+        let receive = move |source: String, headers, body| {
+            let intake = intake.clone();
+            async move { intake.receive(&source, &headers, body).await }
+        };
+        let router = Webhooks::new(receive, store.clone(), clock.clone(), limits).router();
+        let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
+        lifecycle.spawn("webhooks", serve(public, router, soft.clone(), hard.clone(), HEAD_TIMEOUT));
+
+        let router = Admin::new(admin_parts(&settings, &rules, &store, &clock)).router();
+        lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
+
+        let token = settings.codegen.token.clone();
+        let options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
+        let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
+        let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft);
+        worker.spawn(&lifecycle);
+        tracing::info!(%webhooks, %admin, version = env!("CARGO_PKG_VERSION"), "hookrun is up");
+        Ok(Self { webhooks, admin, lifecycle, store })
+    }
+
+    /// Signals, and how it is stopped.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
+    /// Runs until somebody stops it, finishes what has begun, and tells whether every task ended as it should.
+    pub async fn run_until_stopped(self) -> bool {
+        let clean = self.lifecycle.run_until_stopped(GRACE).await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database was not closed cleanly; the next start recovers");
+        }
+        clean
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// A configured source as the verifier and the intake know it.
+fn door(source: &SourceSettings) -> anyhow::Result<Door> {
+    let secrets = |list: &[LabeledSecret]| {
+        list.iter().map(|it| NamedSecret::new(&*it.label, &it.secret)).collect::<Result<Vec<_>, _>>()
+    };
+    let auth = if source.unsigned {
+        Auth::Unsigned
+    } else if let Some(header) = &source.header_secret {
+        let name = HeaderName::try_from(header.name.as_str())
+            .with_context(|| format!("\"{}\" is no header name", header.name))?;
+        Auth::Header { name, secrets: vec![NamedSecret::new(&*header.label, &header.secret)?] }
+    } else if source.kind == SourceKind::Gitlab {
+        let signing = source.signing_tokens.iter().map(|it| NamedSecret::signing(&*it.label, &it.secret));
+        Auth::Gitlab {
+            signing: signing.collect::<Result<_, _>>()?,
+            tokens: secrets(&source.tokens)?,
+            allow_token_fallback: source.allow_token_fallback,
+        }
+    } else {
+        Auth::Hmac(secrets(&source.secrets)?)
+    };
+    let spec = SourceSpec {
+        name: source.name.clone(),
+        kind: source.kind,
+        auth,
+        agents: source.agents.clone(),
+        max_age: source.max_age,
+        event: source.event.clone(),
+    };
+    let repos = Patterns::new(&source.repos).map_err(|error| anyhow::anyhow!("sources.{}.repos: {error}", source.name))?;
+    Ok(Door { spec, repos })
+}
+
+fn body_limits(settings: &Settings) -> BodyLimits {
+    BodyLimits {
+        max_body: settings.webhooks.max_body,
+        timeout: settings.webhooks.body_timeout,
+        in_flight: settings.webhooks.max_in_flight,
+        in_flight_small: settings.webhooks.max_in_flight_small,
+    }
+}
+
+fn admin_parts(settings: &Settings, rules: &Arc<RuleSet>, store: &Store, clock: &Arc<dyn Clock>) -> AdminParts {
+    let tokens = settings.admin.tokens.iter().map(|token| AccessToken {
+        name: token.name.clone(),
+        role: match token.role {
+            Role::Operator => server::Role::Operator,
+            Role::Viewer => server::Role::Viewer,
+        },
+        secret: SecretString::clone(&token.secret),
+    });
+    let shown = shown(rules);
+    AdminParts {
+        store: store.clone(),
+        clock: clock.clone(),
+        tokens: tokens.collect(),
+        hosts: settings.admin.hosts.clone(),
+        sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
+        rules: Box::new(move || shown.clone()),
+        gates: Box::new(|snapshot| gates::ask(snapshot, &worker::NEEDS)),
+        metrics: Box::new(telemetry::render),
+    }
+}
+
+fn shown(rules: &RuleSet) -> RulesInForce {
+    let rule = |rule: crate::rules::RuleSummary| RuleInForce {
+        name: rule.name,
+        mode: rule.mode,
+        on: rule.on,
+        repos: rule.repos,
+    };
+    RulesInForce { hash: rules.hash().to_owned(), rules: rules.summaries().into_iter().map(rule).collect() }
+}
+
+fn worker_options(settings: &Settings) -> WorkerOptions {
+    let target = |target: &RepoTarget| match target {
+        RepoTarget::Name(name) => worker::RepoTarget::Name(name.clone()),
+        RepoTarget::Id(id) => worker::RepoTarget::Id(*id),
+    };
+    WorkerOptions {
+        sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
+        repos: settings.codegen.repos.iter().map(|(name, it)| (name.clone(), target(it))).collect(),
+        require_repo: settings.codegen.require_repo,
+        poll: settings.codegen.poll_interval,
+        give_up: settings.codegen.give_up_after,
+        retention: Retention {
+            bodies: settings.retention.bodies,
+            records: settings.retention.records,
+            claims: settings.retention.claims,
+        },
+    }
+}

@@ -1,0 +1,162 @@
+//! Compiles the texts of rule files into a rule set, reporting every problem at once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use minijinja::{Environment, Value};
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::build::Builder;
+use super::file::{RuleKeys, RulesFile, TestKeys};
+use super::index::Index;
+use super::read::{At, Read, Reader, Text};
+use super::rule::Rule;
+use super::{Loaded, RuleSet, RuleTest, print};
+use crate::model::problem::{Problem, Severity};
+
+/// Reads the text of a file in the rules' folder: prompt files and includes.
+pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
+/// Groups by name.
+pub(super) type Groups = BTreeMap<String, Vec<String>>;
+
+/// Compiles rule files, each `(origin, text)`, in their order; pure but for `read`.
+pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
+    let texts: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
+    let mut problems = Vec::new();
+    let parsed: Vec<RulesFile> =
+        texts.iter().enumerate().filter_map(|(file, source)| parse(file, source, &mut problems)).collect();
+    let gathered = gather(parsed, &texts, &mut problems);
+    let mut builder = Builder {
+        texts: &texts,
+        problems,
+        groups: &gathered.groups,
+        env: print::environment(),
+        read,
+        outside: BTreeMap::new(),
+    };
+    let defaults = gathered.defaults.map(|defaults| defaults.value).unwrap_or_default();
+    let mut names: HashMap<String, usize> = HashMap::new();
+    let mut rules: Vec<Rule> = Vec::new();
+    for keys in gathered.rules {
+        if let Some(name) = &keys.value.name {
+            if let Some(line) = names.get(&name.value) {
+                let help = format!("the first one is in line {line}; decisions and jobs go by the name");
+                builder.wrong(name, format!("two rules are named \"{}\"", name.value), Some(help));
+            }
+            let line = texts[name.file].text[..name.span.start].matches('\n').count() + 1;
+            names.entry(name.value.clone()).or_insert(line);
+        }
+        let place = keys.put(());
+        rules.extend(builder.rule(keys.value.over(&defaults), &place, rules.len()));
+    }
+    let tests = gathered.tests.into_iter().filter_map(|keys| builder.test(keys, &names)).collect();
+    let Builder { env, mut problems, outside, .. } = builder;
+    let mut seen = Vec::new();
+    problems.retain(|problem| {
+        let first = !seen.contains(problem);
+        seen.push(problem.clone());
+        first
+    });
+    let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let hash = hash(&texts, &outside);
+    let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, hash));
+    Loaded { rules, problems }
+}
+
+fn finish(
+    rules: Vec<Rule>,
+    tests: Vec<RuleTest>,
+    env: Environment<'static>,
+    maps: BTreeMap<String, BTreeMap<String, String>>,
+    hash: String,
+) -> RuleSet {
+    let index = Index::build(&rules);
+    let names = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
+    let maps = maps.into_iter().map(|(name, map)| (name, map.into_iter().collect::<Value>())).collect();
+    RuleSet { rules, names, index, tests, env, maps, hash }
+}
+
+/// The hash covers what the files say, not what they are called: the texts, then prompt files and includes by name.
+fn hash(texts: &[Text], outside: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    let named = outside.iter().flat_map(|(name, text)| [name, text]);
+    for part in texts.iter().map(|file| &file.text).chain(named) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+fn parse(file: usize, source: &Text, problems: &mut Vec<Problem>) -> Option<RulesFile> {
+    let (table, errors) = DeTable::parse_recoverable(&source.text);
+    for error in &errors {
+        let problem = Problem::error(source.origin.as_str(), error.message());
+        problems.push(match error.span() {
+            Some(span) => problem.at(&source.text, span),
+            None => problem,
+        });
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let span = table.span();
+    let value = Spanned::new(span, DeValue::Table(table.into_inner()));
+    RulesFile::read("a rules file", &value, &mut Reader { file, source, problems })
+}
+
+#[derive(Default)]
+struct Gathered {
+    defaults: Option<At<RuleKeys>>,
+    groups: Groups,
+    maps: BTreeMap<String, BTreeMap<String, String>>,
+    rules: Vec<At<RuleKeys>>,
+    tests: Vec<At<TestKeys>>,
+}
+
+/// Lays the files together: rules and tests in their order, groups and maps by name, one set of defaults.
+fn gather(files: Vec<RulesFile>, texts: &[Text], problems: &mut Vec<Problem>) -> Gathered {
+    let mut all = Gathered::default();
+    let mut wrong = |at: &At<()>, message: String| {
+        let text = &texts[at.file];
+        problems.push(Problem::error(text.origin.as_str(), message).at(&text.text, at.span.clone()));
+    };
+    for file in files {
+        if let Some(defaults) = file.defaults {
+            if let Some(name) = &defaults.value.name {
+                wrong(&name.put(()), "defaults cannot give every rule the same name".to_owned());
+            }
+            match &all.defaults {
+                None => all.defaults = Some(defaults),
+                Some(first) => {
+                    let message = format!(
+                        "a second [defaults]: the first, in {}, counts for all files",
+                        texts[first.file].origin
+                    );
+                    wrong(&defaults.put(()), message);
+                }
+            }
+        }
+        for (name, group) in file.groups.map(|groups| groups.value).unwrap_or_default() {
+            let place = group.put(());
+            for entry in group.value.iter().filter(|entry| entry.value.trim_start_matches('!').starts_with('@')) {
+                wrong(&entry.put(()), "a group cannot name a group".to_owned());
+            }
+            let entries = group.value.into_iter().map(|entry| entry.value).collect();
+            if all.groups.insert(name.clone(), entries).is_some() {
+                wrong(&place, format!("two groups are named \"{name}\""));
+            }
+        }
+        for (name, map) in file.maps.map(|maps| maps.value).unwrap_or_default() {
+            let place = map.put(());
+            let entries = map.value.into_iter().map(|(key, value)| (key, value.value)).collect();
+            if all.maps.insert(name.clone(), entries).is_some() {
+                wrong(&place, format!("two maps are named \"{name}\""));
+            }
+        }
+        all.rules.extend(file.rule.map(|rules| rules.value).unwrap_or_default());
+        all.tests.extend(file.test.map(|tests| tests.value).unwrap_or_default());
+    }
+    all
+}

@@ -1,0 +1,170 @@
+//! Patterns over names: `*` stops at `/`, `**` does not, `!` wins in any order, `x:` names a source or its kind.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// Where a name comes from, for patterns with a prefix: `github:acme/*` or `github-ci:acme/*`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From<'a> {
+    /// Name of the source.
+    pub(super) source: &'a str,
+    /// Kind of the source, e.g. `"gitlab"`.
+    pub(super) kind: &'a str,
+}
+
+impl From<'_> {
+    /// Whether the prefix of a pattern means this source.
+    pub(super) fn is(self, prefix: &str) -> bool {
+        prefix == self.source || prefix == self.kind
+    }
+}
+
+/// A list of patterns as one yes or no.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Patterns {
+    wanted: Vec<Pattern>,
+    barred: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    text: String,
+    prefix: Option<String>,
+    fold: bool,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    All,
+    Exact,
+    Glob(Box<GlobMatcher>),
+}
+
+/// How the names of a list are spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Case counts; a prefix names a source (repositories, event names).
+    Sourced,
+    /// Case counts; `:` is an ordinary character (branches, projects).
+    Plain,
+    /// Case is ignored, as hosts do for labels, and so is the difference between a glob and its own text.
+    Folded,
+}
+
+impl Patterns {
+    /// Compiles a list; the errors carry the index of the pattern that is wrong.
+    pub(super) fn compile(list: &[String], spelling: Spelling) -> Result<Self, Vec<(usize, String)>> {
+        let mut patterns = Self::default();
+        let mut wrong = Vec::new();
+        for (at, text) in list.iter().enumerate() {
+            let (barred, text) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
+            match Pattern::compile(text, spelling) {
+                Ok(pattern) if barred => patterns.barred.push(pattern),
+                Ok(pattern) => patterns.wanted.push(pattern),
+                Err(why) => wrong.push((at, why)),
+            }
+        }
+        if wrong.is_empty() { Ok(patterns) } else { Err(wrong) }
+    }
+
+    /// Whether a name that comes from `from` is meant.
+    pub(super) fn allow(&self, name: &str, from: From<'_>) -> bool {
+        self.ask(name, |prefix| from.is(prefix))
+    }
+
+    /// Whether a name is meant, whatever source the patterns name.
+    pub(super) fn allow_anywhere(&self, name: &str) -> bool {
+        self.ask(name, |_| true)
+    }
+
+    fn ask(&self, name: &str, from: impl Fn(&str) -> bool) -> bool {
+        let hit = |pattern: &Pattern| pattern.prefix.as_deref().is_none_or(&from) && pattern.hits(name);
+        !self.barred.iter().any(hit) && (self.wanted.is_empty() || self.wanted.iter().any(hit))
+    }
+
+    /// Whether one of the wanted patterns means the name.
+    pub(super) fn wants(&self, name: &str, from: From<'_>) -> bool {
+        self.wanted.iter().any(|pattern| pattern.is_for(from) && pattern.hits(name))
+    }
+
+    /// Whether one of the `!` patterns means the name.
+    pub(super) fn bars(&self, name: &str, from: From<'_>) -> bool {
+        self.barred.iter().any(|pattern| pattern.is_for(from) && pattern.hits(name))
+    }
+
+    /// Whether every name is meant, an unknown one too.
+    pub(super) fn is_all(&self) -> bool {
+        self.barred.is_empty()
+            && (self.wanted.is_empty()
+                || self.wanted.iter().any(|pattern| pattern.prefix.is_none() && matches!(pattern.form, Form::All)))
+    }
+
+    /// Whether it only bars names.
+    pub(super) fn only_bars(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// What the index needs of each wanted pattern: the text before its first special character, and whether that is
+    /// all of it. An empty answer means that every name may be meant.
+    pub(super) fn heads(&self) -> Vec<(&str, bool)> {
+        self.wanted.iter().map(|pattern| (head(&pattern.text), matches!(pattern.form, Form::Exact))).collect()
+    }
+}
+
+fn head(text: &str) -> &str {
+    text.find(SPECIAL).map_or(text, |at| &text[..at])
+}
+
+const SPECIAL: [char; 5] = ['*', '?', '[', '{', '\\'];
+
+impl Pattern {
+    fn compile(text: &str, spelling: Spelling) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a pattern may not be empty".to_owned());
+        }
+        let (prefix, text) = match spelling {
+            Spelling::Sourced => split_prefix(text),
+            Spelling::Plain | Spelling::Folded => (None, text),
+        };
+        let fold = spelling == Spelling::Folded;
+        let form = if text == "**" {
+            Form::All
+        } else if text.contains(SPECIAL) {
+            let glob = GlobBuilder::new(text)
+                .literal_separator(true)
+                .case_insensitive(fold)
+                .build()
+                .map_err(|error| format!("\"{text}\" is no pattern: {}", error.kind()))?;
+            Form::Glob(Box::new(glob.compile_matcher()))
+        } else {
+            Form::Exact
+        };
+        Ok(Self { text: text.to_owned(), prefix: prefix.map(str::to_owned), fold, form })
+    }
+
+    fn is_for(&self, from: From<'_>) -> bool {
+        self.prefix.as_deref().is_none_or(|prefix| from.is(prefix))
+    }
+
+    fn hits(&self, name: &str) -> bool {
+        let same = if self.fold { self.text.eq_ignore_ascii_case(name) } else { self.text == name };
+        same || match &self.form {
+            Form::All => true,
+            Form::Exact => self.fold && self.text.to_lowercase() == name.to_lowercase(),
+            Form::Glob(glob) => glob.is_match(name),
+        }
+    }
+}
+
+/// Splits `github:acme/*` into its source and the rest; the name of a source is of `[a-z0-9-]`.
+pub(super) fn split_prefix(text: &str) -> (Option<&str>, &str) {
+    match text.split_once(':') {
+        Some((prefix, rest))
+            if !prefix.is_empty()
+                && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') =>
+        {
+            (Some(prefix), rest)
+        }
+        _ => (None, text),
+    }
+}
