@@ -6,11 +6,11 @@ use crate::model::delivery::DeliveryOutcome;
 use crate::model::event::Event;
 use crate::model::job::JobRequest;
 use crate::model::subject::{CheckUpdate, SubjectUpdate};
-use crate::rules::Occasion;
+use crate::rules::{self, Judgement, Occasion};
 use crate::store::StoreError;
 use crate::webhook::{Delivery, Reading, Understood};
 
-use super::enrich::{enrich, has_subject, lookup};
+use super::resolve::{lookup, resolve};
 use super::{Door, Intake};
 
 /// Everything that follows from a delivery, before anything is written.
@@ -50,37 +50,41 @@ impl Intake {
         let mut requests = Vec::new();
         let foreign = events.iter().find_map(|event| foreign_place(door, event));
         if let Some(place) = foreign {
-            let reason = format!("the source \"{}\" may not speak for {place}; see `repos` in its settings", door.spec.name);
+            let reason =
+                format!("the source \"{}\" may not speak for {place}; see `repos` in its settings", door.spec.name);
             let outcome = DeliveryOutcome::Unmatched;
             let (subjects, checks, resets) = (Vec::new(), Vec::new(), Vec::new());
             return Ok(Decided { native, events, subjects, checks, resets, verdicts, requests, outcome, reason });
         }
         for (index, event) in events.iter_mut().enumerate() {
-            if !self.rules.wants(event) && !needs_key(event, &resets) {
+            let wanted = self.rules.candidates(event);
+            if !wanted && (event.subject.key.is_empty() || !carries_reset(event, &resets)) {
                 continue;
             }
             let before = event.subject.key.clone();
-            let known = if has_subject(event) { self.store.subject(&lookup(event)).await? } else { None };
-            let facts = enrich(event, known, &subjects);
+            let known = if before.is_empty() { None } else { self.store.subject(&lookup(event)).await? };
+            let facts = resolve(event, known, &subjects);
             follow_key(&mut resets, &before, &event.subject.key);
+            // What is stored with a job is the completed event, so that its prompt is the same whenever it is rendered.
+            *event = rules::complete(event, facts.as_ref()).into_owned();
             let occasion = Occasion {
                 event,
                 facts: facts.as_ref(),
+                subject_key: &event.subject.key,
                 payload: delivery.payload(),
                 source_kind: delivery.kind(),
                 agents: &door.spec.agents,
                 delivery: id,
                 instance_key: self.store.instance_key(),
             };
-            for judgement in self.rules.judge(&occasion) {
-                let mut verdict = judgement.verdict;
+            for Judgement { mut verdict, request, .. } in self.rules.judge(&occasion) {
                 verdict.event = index;
-                if let Some(plan) = judgement.plan {
-                    if acted(&verdicts, &verdict.rule) {
+                if let Some(request) = request {
+                    if requests.iter().any(|(_, earlier): &(usize, JobRequest)| earlier.rule == request.rule) {
                         verdict.decision = Ruling::NoMatch;
-                        "this rule acts once per delivery and has acted on another event of it".clone_into(&mut verdict.reason);
+                        "once per delivery: the rule has acted on another event of it".clone_into(&mut verdict.reason);
                     } else {
-                        requests.push((verdicts.len(), request(&verdict.rule, plan, event)));
+                        requests.push((verdicts.len(), request));
                     }
                 }
                 verdicts.push(verdict);
@@ -98,7 +102,7 @@ fn foreign_place(door: &Door, event: &Event) -> Option<String> {
 }
 
 /// Whether an event that no rule wants must still be looked up, because a reset hangs on its subject.
-fn needs_key(event: &Event, resets: &[AttemptReset]) -> bool {
+fn carries_reset(event: &Event, resets: &[AttemptReset]) -> bool {
     resets.iter().any(|reset| match reset {
         AttemptReset::Green { subject, .. } | AttemptReset::HumanPush { subject } => *subject == event.subject.key,
     })
@@ -113,24 +117,6 @@ fn follow_key(resets: &mut [AttemptReset], before: &str, after: &str) {
             }
             _ => {}
         }
-    }
-}
-
-fn acted(verdicts: &[Verdict], rule: &str) -> bool {
-    verdicts.iter().any(|verdict| verdict.rule == rule && verdict.decision == Ruling::Queued)
-}
-
-fn request(rule: &str, plan: crate::rules::Plan, event: &Event) -> JobRequest {
-    JobRequest {
-        rule: rule.to_owned(),
-        key: plan.key,
-        per_commit: plan.per_commit,
-        happening: plan.happening,
-        subject: event.subject.key.clone(),
-        repo: event.repo.clone().or_else(|| event.project.clone()),
-        sha: event.sha.clone(),
-        settle: plan.settle,
-        settle_max: plan.settle_max,
     }
 }
 

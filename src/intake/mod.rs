@@ -1,7 +1,7 @@
 //! Intake: a delivery becomes verdicts and one transaction; what the server, replay, explain, test and demo share.
 
 mod decide;
-mod enrich;
+mod resolve;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::model::acceptance::{Acceptance, Accepted};
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::id::new_id;
-use crate::rules::{Patterns, RuleSet};
+use crate::rules::{Places, RuleSet};
 use crate::store::{Store, StoreError};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
 
@@ -25,7 +25,7 @@ pub struct Door {
     /// What the verifier needs to know.
     pub spec: SourceSpec,
     /// What it may speak for.
-    pub repos: Patterns,
+    pub repos: Places,
 }
 
 /// The way in: every source, the rules in force and the store.
@@ -41,7 +41,7 @@ pub struct Intake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Our id of the delivery.
-    pub delivery: String,
+    pub delivery: Option<String>,
     /// What became of it.
     pub outcome: DeliveryOutcome,
     /// The jobs that were made or joined.
@@ -53,8 +53,8 @@ pub struct Receipt {
 /// Why a webhook is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// Unknown source, missing or wrong signature: alike for the sender; the word is for counting.
-    Unauthorized(&'static str),
+    /// Unknown source, missing or wrong signature: alike for the sender.
+    Unauthorized,
     /// Malformed; the reason is shown.
     BadRequest(String),
     /// Not a content type that the host sends; the reason is shown.
@@ -82,14 +82,20 @@ impl Intake {
 
     /// Takes one request: verify, understand, decide, commit. `Ok` means that everything it caused is on disk.
     pub async fn receive(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<Receipt, Rejection> {
-        let door = self.doors.get(source).ok_or(Rejection::Unauthorized("unknown_source"))?;
-        let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall()).map_err(Rejection::from)?;
+        // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
+        webhook::unambiguous(headers)?;
+        let door = self.doors.get(source).ok_or(Rejection::Unauthorized)?;
+        let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall())?;
         let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
-        let mut missing: Vec<String> =
-            accepted.verdicts.iter().filter(|verdict| verdict.is_unknown()).map(|verdict| verdict.reason.clone()).collect();
+        let mut missing: Vec<String> = accepted
+            .verdicts
+            .iter()
+            .filter(|verdict| verdict.is_unknown())
+            .map(|verdict| verdict.reason.clone())
+            .collect();
         missing.sort();
         missing.dedup();
-        Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, missing })
+        Ok(Receipt { delivery: Some(accepted.delivery), outcome: accepted.outcome, jobs: accepted.jobs, missing })
     }
 
     async fn accept(&self, door: &Door, delivery: &Delivery) -> Result<Accepted, StoreError> {
@@ -123,7 +129,7 @@ impl Intake {
 impl From<Refusal> for Rejection {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unauthorized { reason } => Self::Unauthorized(reason),
+            Refusal::Unauthorized { .. } => Self::Unauthorized,
             Refusal::BadRequest { reason } => Self::BadRequest(reason),
             Refusal::UnsupportedMediaType { .. } => Self::UnsupportedMediaType(refusal.to_string()),
             Refusal::Stale => Self::Stale,

@@ -71,6 +71,13 @@ pub struct Verdict {
     pub job: Option<String>,
 }
 
+impl Verdict {
+    /// Whether the rule did not act because it needed a fact that nobody told us; such a fact is `null` in the inputs.
+    pub fn is_unknown(&self) -> bool {
+        self.decision == Ruling::Denied && self.inputs.values().any(Value::is_null)
+    }
+}
+
 /// What a gate said when a job stood at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateRecord {

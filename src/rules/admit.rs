@@ -57,10 +57,9 @@ impl Case<'_> {
         let fork = match self.event.subject.origin {
             _ if known == Some(true) => Some(true),
             Origin::Fork => Some(true),
-            Origin::Base => Some(false),
             Origin::Unknown => known,
             Origin::None if self.of_change() => known,
-            Origin::None => Some(false),
+            Origin::Base | Origin::None => Some(false),
         };
         match fork {
             Some(false) => Ok(()),

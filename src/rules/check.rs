@@ -308,11 +308,10 @@ impl Walk<'_> {
             return Type::Any;
         };
         let kinds = self.scope.kinds;
-        if of_root && std::ptr::eq(record, &raw const EVENT) && !kinds.is_empty() {
-            if kinds.iter().all(|event| !can_have(Some(*event), name)) {
-                let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-                self.fault(span, format!("event.{name} is never there for {}", names.join(", ")), None);
-            }
+        let own = of_root && std::ptr::eq(record, &raw const EVENT) && !kinds.is_empty();
+        if own && kinds.iter().all(|event| !can_have(Some(*event), name)) {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+            self.fault(span, format!("event.{name} is never there for {}", names.join(", ")), None);
         }
         kind
     }

@@ -23,13 +23,13 @@ pub(super) type Groups = BTreeMap<String, Vec<String>>;
 
 /// Compiles rule files, each `(origin, text)`, in their order; pure but for `read`.
 pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
-    let texts: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
+    let sources: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
     let mut problems = Vec::new();
     let parsed: Vec<RulesFile> =
-        texts.iter().enumerate().filter_map(|(file, source)| parse(file, source, &mut problems)).collect();
-    let gathered = gather(parsed, &texts, &mut problems);
+        sources.iter().enumerate().filter_map(|(file, source)| parse(file, source, &mut problems)).collect();
+    let gathered = gather(parsed, &sources, &mut problems);
     let mut builder = Builder {
-        texts: &texts,
+        texts: &sources,
         problems,
         groups: &gathered.groups,
         env: print::environment(),
@@ -45,7 +45,7 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
                 let help = format!("the first one is in line {line}; decisions and jobs go by the name");
                 builder.wrong(name, format!("two rules are named \"{}\"", name.value), Some(help));
             }
-            let line = texts[name.file].text[..name.span.start].matches('\n').count() + 1;
+            let line = sources[name.file].text[..name.span.start].matches('\n').count() + 1;
             names.entry(name.value.clone()).or_insert(line);
         }
         let place = keys.put(());
@@ -60,7 +60,7 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
         first
     });
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-    let hash = hash(&texts, &outside);
+    let hash = hash(&sources, &outside);
     let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, hash));
     Loaded { rules, problems }
 }

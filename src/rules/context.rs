@@ -98,7 +98,6 @@ impl Object for EventView {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let event = &self.event;
-        let words = |list: &[String]| list.iter().map(String::as_str).collect::<Value>();
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
         let found = match key {
             "kind" => return Some(Value::from(event.kind.map_or("", Kind::as_str))),
@@ -180,24 +179,16 @@ fn view(path: &'static str, fields: Vec<(&'static str, Option<Value>)>, tracker:
     Value::from_object(View { path, fields, tracker: tracker.clone() })
 }
 
-fn text(text: &str) -> Option<Value> {
-    Some(Value::from(text))
-}
-
-fn maybe(text: &Option<String>) -> Option<Value> {
-    text.as_deref().map(Value::from)
-}
-
-fn list(list: &[String]) -> Option<Value> {
-    Some(list.iter().map(String::as_str).collect())
+fn words(list: &[String]) -> Value {
+    list.iter().map(String::as_str).collect()
 }
 
 fn person(path: &'static str, it: &Person, tracker: &Tracker) -> Value {
     let fields = vec![
-        ("login", text(&it.login)),
-        ("name", maybe(&it.name)),
+        ("login", Some(Value::from(it.login.as_str()))),
+        ("name", it.name.as_deref().map(Value::from)),
         ("bot", it.bot.map(Value::from)),
-        ("association", maybe(&it.association)),
+        ("association", it.association.as_deref().map(Value::from)),
     ];
     view(path, fields, tracker)
 }
@@ -205,61 +196,65 @@ fn person(path: &'static str, it: &Person, tracker: &Tracker) -> Value {
 fn change(it: &Change, tracker: &Tracker) -> Value {
     let fields = vec![
         ("number", Some(Value::from(it.number))),
-        ("title", maybe(&it.title)),
-        ("body", maybe(&it.body)),
-        ("url", maybe(&it.url)),
+        ("title", it.title.as_deref().map(Value::from)),
+        ("body", it.body.as_deref().map(Value::from)),
+        ("url", it.url.as_deref().map(Value::from)),
         ("draft", it.draft.map(Value::from)),
         ("open", it.open.map(Value::from)),
         ("merged", it.merged.map(Value::from)),
-        ("head_repo", maybe(&it.head_repo)),
-        ("branch", maybe(&it.branch)),
-        ("base", maybe(&it.base)),
-        ("sha", maybe(&it.sha)),
+        ("head_repo", it.head_repo.as_deref().map(Value::from)),
+        ("branch", it.branch.as_deref().map(Value::from)),
+        ("base", it.base.as_deref().map(Value::from)),
+        ("sha", it.sha.as_deref().map(Value::from)),
     ];
     view("event.change", fields, tracker)
 }
 
 fn issue(it: &Issue, tracker: &Tracker) -> Value {
     let fields = vec![
-        ("key", text(&it.key)),
-        ("title", maybe(&it.title)),
-        ("body", maybe(&it.body)),
-        ("url", maybe(&it.url)),
-        ("status", maybe(&it.status)),
-        ("type", maybe(&it.issue_type)),
-        ("priority", maybe(&it.priority)),
-        ("components", list(&it.components)),
-        ("assignees", list(&it.assignees)),
+        ("key", Some(Value::from(it.key.as_str()))),
+        ("title", it.title.as_deref().map(Value::from)),
+        ("body", it.body.as_deref().map(Value::from)),
+        ("url", it.url.as_deref().map(Value::from)),
+        ("status", it.status.as_deref().map(Value::from)),
+        ("type", it.issue_type.as_deref().map(Value::from)),
+        ("priority", it.priority.as_deref().map(Value::from)),
+        ("components", Some(words(&it.components))),
+        ("assignees", Some(words(&it.assignees))),
     ];
     view("event.issue", fields, tracker)
 }
 
 fn comment(it: &Comment, tracker: &Tracker) -> Value {
     let fields = vec![
-        ("id", text(&it.id)),
-        ("body", text(&it.body)),
-        ("url", maybe(&it.url)),
-        ("path", maybe(&it.path)),
+        ("id", Some(Value::from(it.id.as_str()))),
+        ("body", Some(Value::from(it.body.as_str()))),
+        ("url", it.url.as_deref().map(Value::from)),
+        ("path", it.path.as_deref().map(Value::from)),
         ("line", it.line.map(Value::from)),
-        ("args", text(it.args.as_deref().unwrap_or_default())),
+        ("args", Some(Value::from(it.args.as_deref().unwrap_or_default()))),
     ];
     view("event.comment", fields, tracker)
 }
 
 fn review(it: &Review, tracker: &Tracker) -> Value {
-    let fields = vec![("state", text(&it.state)), ("body", maybe(&it.body)), ("url", maybe(&it.url))];
+    let fields = vec![
+        ("state", Some(Value::from(it.state.as_str()))),
+        ("body", it.body.as_deref().map(Value::from)),
+        ("url", it.url.as_deref().map(Value::from)),
+    ];
     view("event.review", fields, tracker)
 }
 
 /// A check as a value.
 pub(super) fn check(path: &'static str, it: &Check, tracker: &Tracker) -> Value {
     let fields = vec![
-        ("name", text(&it.name)),
+        ("name", Some(Value::from(it.name.as_str()))),
         ("aggregate", Some(Value::from(it.aggregate))),
-        ("outcome", text(&it.outcome)),
-        ("url", maybe(&it.url)),
-        ("summary", maybe(&it.summary)),
-        ("group", maybe(&it.group)),
+        ("outcome", Some(Value::from(it.outcome.as_str()))),
+        ("url", it.url.as_deref().map(Value::from)),
+        ("summary", it.summary.as_deref().map(Value::from)),
+        ("group", it.group.as_deref().map(Value::from)),
     ];
     view(path, fields, tracker)
 }
@@ -268,10 +263,10 @@ pub(super) fn check(path: &'static str, it: &Check, tracker: &Tracker) -> Value 
 pub(super) fn run(it: &Run) -> Value {
     let fields = vec![
         ("id", Some(Value::from(it.id))),
-        ("url", maybe(&it.url)),
-        ("status", maybe(&it.status)),
-        ("result", maybe(&it.result)),
-        ("summary", maybe(&it.summary)),
+        ("url", it.url.as_deref().map(Value::from)),
+        ("status", it.status.as_deref().map(Value::from)),
+        ("result", it.result.as_deref().map(Value::from)),
+        ("summary", it.summary.as_deref().map(Value::from)),
     ];
     view("previous", fields, &Tracker::default())
 }

@@ -143,14 +143,12 @@ pub(super) fn can_have(kind: Option<Kind>, name: &str) -> bool {
     let word = kind.as_str();
     let of = |family: &str| word.split('.').next() == Some(family);
     match name {
-        "change" => kind.is_ci() || of("change") || of("review") || of("comment"),
-        "base" => kind.is_ci() || of("change") || of("review") || of("comment"),
+        "change" | "base" => kind.is_ci() || of("change") || of("review") || of("comment"),
         "branch" | "sha" => !of("issue") && !of("repo") && !of("alert"),
-        "issue" => of("issue") || of("comment"),
+        "issue" | "project" => of("issue") || of("comment"),
         "comment" => of("comment"),
         "review" => of("review"),
         "check" => kind.is_ci(),
-        "project" => of("issue") || of("comment"),
         "text" => of("change") || of("issue") || of("comment") || of("review") || of("alert") || of("push"),
         "outcome" => !of("repo") && !of("push") && !of("tag"),
         _ => true,

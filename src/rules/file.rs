@@ -86,7 +86,7 @@ table! {
         name: String,
         /// "live"; "shadow": decides and records, can never send; "off".
         mode: Mode,
-        /// What happened: kinds such as "ci.failed", or the host's own names such as "github:check_suite.completed".
+        /// What happened: kinds such as "ci.failed", or the host's own names such as "github:push".
         on: Vec<At<String>>,
         /// The new value: the label added, the status moved to, the assignee, the review state. Empty: any.
         to: Vec<At<String>>,

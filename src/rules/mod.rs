@@ -44,13 +44,14 @@ pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
 pub use load::load;
+pub use pattern::Places;
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
 
 use judge::Refusal;
 use rule::{Per, Rule};
 
 /// How long a job waits for more events at most.
-pub const SETTLE_MAX: Duration = Duration::from_secs(30 * 60);
+pub const SETTLE_MAX: Duration = Duration::from_mins(30);
 
 /// What reading rule files gave.
 #[derive(Debug)]
@@ -172,7 +173,7 @@ impl RuleSet {
         };
         if rule.mode == Mode::Off {
             verdict.decision = Ruling::NoMatch;
-            verdict.reason = "mode: the rule is off".to_owned();
+            "mode: the rule is off".clone_into(&mut verdict.reason);
             return Judgement { verdict, request: None, rendered: None };
         }
         let answer = judge::judge(rule, event, occasion, &self.env, &self.maps).and_then(|(key, event)| {

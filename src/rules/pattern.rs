@@ -168,3 +168,22 @@ pub(super) fn split_prefix(text: &str) -> (Option<&str>, &str) {
         _ => (None, text),
     }
 }
+
+/// A list of repository patterns on its own, for what a source may speak for.
+#[derive(Clone, Debug)]
+pub struct Places(Patterns);
+
+impl Places {
+    /// Compiles a list as rules spell `repos`; the error says which pattern is wrong and why.
+    pub fn new(list: &[String]) -> Result<Self, String> {
+        Patterns::compile(list, Spelling::Sourced).map(Self).map_err(|wrong| {
+            let each = wrong.into_iter().map(|(at, why)| format!("\"{}\": {why}", list[at]));
+            each.collect::<Vec<_>>().join("; ")
+        })
+    }
+
+    /// Whether a repository or project is meant.
+    pub fn allow(&self, name: &str) -> bool {
+        self.0.allow_anywhere(name)
+    }
+}
