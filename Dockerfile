@@ -19,6 +19,7 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /out/hookrun /usr/local/bin/hookrun
 COPY --from=build --chown=10001:10001 /out/data /data
 COPY config/hookrun.toml config/rules.toml /etc/hookrun/
+COPY config/prompts /etc/hookrun/prompts
 # Inside a container the port is published on purpose; the admin listener stays on loopback until told otherwise.
 ENV HOOKRUN_WEBHOOKS__LISTEN=0.0.0.0:8080 \
     HOOKRUN_DATABASE__URL=sqlite:/data/hookrun.db \

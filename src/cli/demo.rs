@@ -99,7 +99,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     printer.line("");
 
     let mut timeline = Timeline::new(printer, clock, &format!("http://{}", app.admin), secrets.operator.clone())?;
-    let story = Story::new(&secrets.story, &format!("http://{}", app.webhooks))?;
+    let story = Story::new(&secrets.story, &format!("http://{}", app.webhooks), clock.wall())?;
     let told = tokio::select! {
         told = tokio::time::timeout(PATIENCE, timeline.tell(&story)) => told.unwrap_or_else(|_| Err(anyhow::anyhow!("not everything was finished after {} seconds", PATIENCE.as_secs()))),
         () = app.lifecycle().soft().cancelled() => Err(anyhow::anyhow!("interrupted")),
