@@ -166,7 +166,7 @@ impl From<StoreError> for Refusal {
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         match rejection {
-            Rejection::Unauthorized(_) => Self::Unsigned,
+            Rejection::Unauthorized => Self::Unsigned,
             Rejection::BadRequest(reason) => Self::BadRequest(reason.into()),
             Rejection::UnsupportedMediaType(reason) => Self::UnsupportedMediaType(reason.into()),
             Rejection::Stale => Self::BadRequest("the signed timestamp is too old or too far in the future".into()),
