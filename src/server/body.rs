@@ -14,6 +14,8 @@ use super::budget::{Budget, Holding};
 use super::problem::Refusal;
 
 const MIB: usize = 1024 * 1024;
+/// A body up to this size is counted in the small share.
+const SMALL: usize = MIB;
 /// How much of a refused body is still read, and for how long, so that its sender gets to see the answer: a socket
 /// that is closed with unread bytes is reset, and most clients then report the reset and not the answer.
 const LINGER_BYTES: usize = 64 * MIB;
@@ -23,27 +25,13 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// Largest body, in bytes (GitHub and GitLab send at most 25 MiB).
-    pub max: usize,
-    /// A body up to this many bytes is counted in the small share.
-    pub small: usize,
-    /// Bytes that all small bodies may hold together.
-    pub small_share: usize,
-    /// Bytes that all larger bodies may hold together.
-    pub large_share: usize,
+    pub max_body: usize,
     /// Time from the end of the headers to the end of the body.
     pub timeout: Duration,
-}
-
-impl Default for BodyLimits {
-    fn default() -> Self {
-        Self {
-            max: 25 * MIB,
-            small: MIB,
-            small_share: 32 * MIB,
-            large_share: 100 * MIB,
-            timeout: Duration::from_secs(30),
-        }
-    }
+    /// Bytes that all bodies over 1 MiB may hold together.
+    pub in_flight: usize,
+    /// Bytes that all smaller bodies may hold together.
+    pub in_flight_small: usize,
 }
 
 /// A body that has arrived, with its place in the budget.
@@ -63,7 +51,7 @@ pub(super) struct BodyReader {
 
 impl BodyReader {
     pub(super) fn new(limits: BodyLimits) -> Self {
-        Self { limits, budget: Budget::new(limits.small, limits.small_share, limits.large_share) }
+        Self { limits, budget: Budget::new(SMALL, limits.in_flight_small, limits.in_flight) }
     }
 
     /// Reads the whole body.
@@ -90,8 +78,8 @@ impl BodyReader {
         }
         let announced =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-        if announced.is_some_and(|bytes: u64| bytes > self.limits.max as u64) {
-            return Err(Refusal::TooLarge(self.limits.max));
+        if announced.is_some_and(|bytes: u64| bytes > self.limits.max_body as u64) {
+            return Err(Refusal::TooLarge(self.limits.max_body));
         }
         Ok(self.budget.begin(announced))
     }
@@ -100,8 +88,8 @@ impl BodyReader {
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         while let Some(piece) = next_piece(body).await? {
-            if first.len() + rest.len() + piece.len() > self.limits.max {
-                return Err(Refusal::TooLarge(self.limits.max));
+            if first.len() + rest.len() + piece.len() > self.limits.max_body {
+                return Err(Refusal::TooLarge(self.limits.max_body));
             }
             if !holding.grow(piece.len()) {
                 return Err(Refusal::Busy { retry_after_s: 5, cause: "too many bytes in flight".into() });

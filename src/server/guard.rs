@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -15,6 +16,9 @@ use super::admin::Admin;
 use super::auth::Role;
 use super::problem::{Cause, Refusal};
 
+/// How long an answer may take, the request's body included.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// No script, style or picture but our own files; nobody may frame a page or take its forms elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -24,7 +28,10 @@ pub(super) async fn guard(State(admin): State<Arc<Admin>>, request: Request, nex
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let mut response = match admit(&admin, request) {
-        Ok(request) => next.run(request).await,
+        Ok(request) => tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| {
+            let cause = format!("not answered within {} s", PATIENCE.as_secs());
+            Refusal::Busy { retry_after_s: 5, cause }.into_response()
+        }),
         Err(Refusal::Unauthenticated) if is_page(&path) => Redirect::to("/login").into_response(),
         Err(refusal) => refusal.into_response(),
     };

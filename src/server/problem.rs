@@ -154,24 +154,13 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: whole(&error) },
+            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: error.to_string() },
             StoreError::BadCursor => Self::BadRequest(error.to_string().into()),
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::NotFound(error.to_string().into()),
-            _ => Self::Internal(whole(&error)),
+            _ => Self::Internal(error.to_string()),
         }
     }
-}
-
-/// An error with everything that caused it, for the log.
-pub(super) fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }
 
 impl From<Rejection> for Refusal {

@@ -13,9 +13,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::Serialize;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 
 use super::body::{BodyLimits, BodyReader};
-use super::problem::{Cause, Refusal, method_not_allowed, not_found, whole};
+use super::problem::{Cause, Refusal, method_not_allowed, not_found};
 use crate::intake::{Receipt, Rejection};
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
@@ -89,26 +91,30 @@ async fn webhook(
 ) -> Response {
     // A path that is no text names no source; it is answered like any other unknown one.
     let source = source.map(|Path(source)| source).unwrap_or_default();
+    let span = info_span!("webhook", source = loggable(&source), delivery = Empty, outcome = Empty, status = Empty);
     let began = webhooks.clock.now();
-    let taken = webhooks.take(&source, request).await;
+    let taken = webhooks.take(&source, request).instrument(span.clone()).await;
     let millis = webhooks.clock.now().since(began).as_millis() as u64;
-    let source = loggable(&source);
+    let _entered = span.enter();
     match taken {
         Ok(receipt) => {
             let accepted = receipt.outcome == DeliveryOutcome::Accepted;
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
-            let (delivery, outcome) = (receipt.delivery.as_deref().unwrap_or("-"), receipt.outcome.as_str());
-            tracing::info!(source, delivery, outcome, status = status.as_u16(), millis, "webhook taken");
+            let outcome = receipt.outcome.as_str();
+            span.record("delivery", receipt.delivery.as_deref().unwrap_or("none"));
+            span.record("outcome", outcome).record("status", status.as_u16());
+            tracing::info!(millis, jobs = receipt.jobs.len(), "webhook taken");
             let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
             (status, Json(taken)).into_response()
         }
         Err(refusal) => {
-            let (status, reason) = (refusal.status(), refusal.to_string());
+            span.record("status", refusal.status().as_u16());
+            let reason = refusal.to_string();
             let mut response = refusal.into_response();
             if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
-                tracing::error!(source, status = status.as_u16(), millis, cause, "webhook not taken");
+                tracing::error!(millis, cause, "webhook not taken");
             } else {
-                tracing::warn!(source, status = status.as_u16(), millis, reason, "webhook refused");
+                tracing::warn!(millis, reason, "webhook refused");
             }
             response
         }
@@ -125,8 +131,8 @@ async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
     match webhooks.store.ping().await {
         Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
         Err(error) => {
-            tracing::error!(cause = whole(&error), "not ready");
-            Refusal::Busy { retry_after_s: 5, cause: whole(&error) }.into_response()
+            tracing::error!(%error, "not ready");
+            Refusal::Busy { retry_after_s: 5, cause: error.to_string() }.into_response()
         }
     }
 }

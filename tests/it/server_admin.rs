@@ -1,8 +1,13 @@
 //! Who gets past the admin listener's guard: tokens, sessions, `Host`, `Origin`.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::{Body, HttpBody};
+use axum::http::{Request, StatusCode};
+use bytes::Bytes;
+use tower::ServiceExt;
 
 use crate::server_support::{Answer, OPERATOR, VIEWER, World, ask, get, post};
 
@@ -237,4 +242,29 @@ async fn metrics_are_those_of_the_process_and_of_the_store() {
     ] {
         assert!(answer.body.lines().any(|known| known == line), "{line} in {}", answer.body);
     }
+}
+
+/// A body that never comes.
+struct Never;
+
+impl HttpBody for Never {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_without_end() {
+    let world = World::empty().await;
+    let admin = world.admin();
+    tokio::time::pause();
+    let request = Request::post("/login").header("host", "localhost").body(Body::new(Never)).unwrap();
+    let response = admin.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -91,6 +91,10 @@ async fn every_answer_is_what_the_document_says() {
         .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
         .collect();
     assert_eq!(asked, told, "every path of the document is asked for here");
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let names: BTreeSet<_> = operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), told.len(), "operation ids are names: {names:?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server_support::World;
 
 /// Where Chromium is; without one, this fails where nobody would read a message (CI) and says so elsewhere.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see that this one did not")]
 fn chromium() -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&folders)

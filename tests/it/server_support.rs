@@ -155,7 +155,6 @@ impl World {
             job: job.to_owned(),
             revision,
             prompt: format!("Fix it. {HOSTILE}\nhookrun job {job}"),
-            repo_id: None,
             note: String::new(),
             classes: vec![CallClass::Create, CallClass::Standard],
             attempt_group: String::new(),

@@ -17,6 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server_support::{Answer, Wire, World};
 
+const MIB: usize = 1 << 20;
+const LIMITS: BodyLimits = BodyLimits {
+    max_body: 25 * MIB,
+    timeout: Duration::from_secs(30),
+    in_flight: 100 * MIB,
+    in_flight_small: 32 * MIB,
+};
 const PROBLEM: &str = "application/problem+json";
 
 /// A listener whose intake answers by what the path says; `blocked` is told of each request that waits for `open`.
@@ -54,7 +61,7 @@ async fn listen(limits: BodyLimits, header_timeout: Duration) -> Listening {
 }
 
 async fn listening() -> Listening {
-    listen(BodyLimits::default(), Duration::from_secs(30)).await
+    listen(LIMITS, Duration::from_secs(30)).await
 }
 
 fn taken(source: &str, headers: &HeaderMap, body: &Bytes) -> Result<Receipt, Rejection> {
@@ -197,7 +204,7 @@ async fn nothing_is_decompressed() {
 #[tokio::test]
 async fn a_body_over_the_cap_is_refused_before_and_while_it_comes() {
     let listening = listening().await;
-    let cap = BodyLimits::default().max;
+    let cap = LIMITS.max_body;
 
     // Announced: refused before a byte of it was sent.
     let announced = format!("POST /webhooks/github HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", cap + 1);
@@ -225,7 +232,7 @@ async fn a_body_over_the_cap_is_refused_before_and_while_it_comes() {
 #[tokio::test]
 async fn a_sender_that_waits_for_continue_is_refused_without_its_body() {
     let listening = listening().await;
-    let cap = BodyLimits::default().max;
+    let cap = LIMITS.max_body;
     let mut wire = Wire::connect(listening.address).await;
     let head = "POST /webhooks/github HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\n";
     wire.send(format!("{head}content-length: {}\r\n\r\n", cap + 1)).await;
@@ -234,7 +241,7 @@ async fn a_sender_that_waits_for_continue_is_refused_without_its_body() {
 
 #[tokio::test]
 async fn a_slow_body_and_a_slow_head_are_timed_out() {
-    let limits = BodyLimits { timeout: Duration::from_millis(30), ..BodyLimits::default() };
+    let limits = BodyLimits { timeout: Duration::from_millis(30), ..LIMITS };
     let listening = listen(limits, Duration::from_millis(30)).await;
     let mut wire = Wire::connect(listening.address).await;
     wire.send("POST /webhooks/github HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{").await;
@@ -251,32 +258,31 @@ async fn a_slow_body_and_a_slow_head_are_timed_out() {
 
 #[tokio::test]
 async fn large_bodies_share_what_small_ones_never_need() {
-    let limits =
-        BodyLimits { max: 100_000, small: 10_000, small_share: 20_000, large_share: 100_000, ..BodyLimits::default() };
+    let limits = BodyLimits { in_flight: 10 * MIB, in_flight_small: 2 * MIB, ..LIMITS };
     let mut listening = listen(limits, Duration::from_secs(30)).await;
 
     // Announced and not sent: costs nothing.
     let mut silent = Wire::connect(listening.address).await;
-    silent.send("POST /webhooks/slow HTTP/1.1\r\nhost: h\r\ncontent-length: 90000\r\n\r\n").await;
+    silent.send("POST /webhooks/slow HTTP/1.1\r\nhost: h\r\ncontent-length: 9000000\r\n\r\n").await;
 
     // A large body that has arrived and is being worked on holds its bytes …
     let mut first = Wire::connect(listening.address).await;
-    first.send(post("slow", "", &" ".repeat(60_000))).await;
-    assert_eq!(listening.blocked.recv().await, Some(60_000));
+    first.send(post("slow", "", &" ".repeat(6 * MIB))).await;
+    assert_eq!(listening.blocked.recv().await, Some(6 * MIB));
     // … so a second one does not fit, announced or not …
-    let answer = once(listening.address, post("github", "", &" ".repeat(60_000))).await;
+    let answer = once(listening.address, post("github", "", &" ".repeat(6 * MIB))).await;
     refused(&answer, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header("retry-after"), "5");
     let mut grows = Wire::connect(listening.address).await;
     grows.send("POST /webhooks/github HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n").await;
-    grows.send(format!("{:x}\r\n{}\r\n0\r\n\r\n", 60_000, " ".repeat(60_000))).await;
+    grows.send(format!("{:x}\r\n{}\r\n0\r\n\r\n", 6 * MIB, " ".repeat(6 * MIB))).await;
     refused(&grows.answer().await, StatusCode::SERVICE_UNAVAILABLE);
     // … but small ones do, as many as their own share holds.
     let mut small = Vec::new();
     for _ in 0..2 {
         let mut wire = Wire::connect(listening.address).await;
-        wire.send(post("slow", "", &" ".repeat(10_000))).await;
-        assert_eq!(listening.blocked.recv().await, Some(10_000));
+        wire.send(post("slow", "", &" ".repeat(MIB))).await;
+        assert_eq!(listening.blocked.recv().await, Some(MIB));
         small.push(wire);
     }
     refused(&once(listening.address, post("github", "", "{}")).await, StatusCode::SERVICE_UNAVAILABLE);
@@ -286,9 +292,9 @@ async fn large_bodies_share_what_small_ones_never_need() {
     for wire in small.iter_mut().chain([&mut first]) {
         assert_eq!(wire.answer().await.status, StatusCode::ACCEPTED);
     }
-    let answer = once(listening.address, post("github", "", &" ".repeat(100_000))).await;
+    let answer = once(listening.address, post("github", "", &" ".repeat(10 * MIB))).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
-    let answer = once(listening.address, post("github", "", &" ".repeat(10_000))).await;
+    let answer = once(listening.address, post("github", "", &" ".repeat(MIB))).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
 }
 
@@ -319,4 +325,47 @@ async fn a_hard_stop_waits_for_nobody() {
     listening.hard.cancel();
     listening.served.await.unwrap();
     assert!(busy.end().await.is_empty(), "no answer is made up");
+}
+
+/// What was logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_what_became_of_a_request_and_nothing_that_it_held() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let listening = listening().await;
+    let headers = "x-hub-signature-256: sha256=5ec7e7\r\nauthorization: Bearer 5ec7e7\r\n";
+    // Other tests log without a subscriber, and whether a line is wanted is remembered for the process: so every line
+    // is reached once, then asked about again on this thread.
+    for round in ["not counted", "counted"] {
+        tracing::callsite::rebuild_interest_cache();
+        log.0.lock().unwrap().clear();
+        for source in ["github", "unknown", "full", "5ec7e7%0Ainjected"] {
+            let answer = once(listening.address, post(source, headers, "{\"token\": \"5ec7e7\"}")).await;
+            assert_ne!(answer.status, StatusCode::NOT_FOUND, "{round}");
+        }
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("webhook{")).collect();
+    assert_eq!(lines.len(), 4, "one line for each request: {text}");
+    for word in ["source=\"github\"", "delivery=\"d-1\"", "outcome=\"accepted\"", "status=202", "millis=0"] {
+        assert!(lines[0].contains(word), "{word} in {}", lines[0]);
+    }
+    assert!(lines[1].contains("WARN") && lines[1].contains("status=401"), "{}", lines[1]);
+    assert!(lines[2].contains("ERROR") && lines[2].contains("cause="), "{}", lines[2]);
+    assert!(!text.contains("5ec7e7"), "{text}");
 }

@@ -23,7 +23,7 @@ pub(super) struct Adoption {
 }
 
 /// Repeats an ended job as a new one, or queues a held one again.
-#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "acting",
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", operation_id = "retryJob", tag = "acting",
     params(("id" = String, Path, description = "Our id of the job.")),
     responses((status = 200, description = "The job that will be sent.", body = JobItem), Refusals))]
 pub(super) async fn retry(
@@ -36,7 +36,7 @@ pub(super) async fn retry(
 }
 
 /// Cancels a job that was not sent.
-#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "acting",
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", operation_id = "cancelJob", tag = "acting",
     params(("id" = String, Path, description = "Our id of the job.")),
     responses((status = 200, description = "The cancelled job.", body = JobItem), Refusals))]
 pub(super) async fn cancel(
@@ -49,7 +49,7 @@ pub(super) async fn cancel(
 }
 
 /// Says which run belongs to a job whose call ended without an answer.
-#[utoipa::path(post, path = "/api/v1/jobs/{id}/adopt", tag = "acting",
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/adopt", operation_id = "adoptJob", tag = "acting",
     params(("id" = String, Path, description = "Our id of the job.")), request_body = Adoption,
     responses((status = 200, description = "The job, which follows that run now.", body = JobItem), Refusals))]
 pub(super) async fn adopt(
@@ -67,7 +67,7 @@ pub(super) async fn adopt(
 }
 
 /// Says that a call that ended without an answer made no run; the job is sent again.
-#[utoipa::path(post, path = "/api/v1/jobs/{id}/absent", tag = "acting",
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/absent", operation_id = "absentJob", tag = "acting",
     params(("id" = String, Path, description = "Our id of the job.")),
     responses((status = 200, description = "The job, which is queued again.", body = JobItem), Refusals))]
 pub(super) async fn absent(

@@ -37,7 +37,7 @@ pub(super) struct DeliveriesQuery {
 }
 
 /// Deliveries, newest first.
-#[utoipa::path(get, path = "/api/v1/deliveries", tag = "reading", params(DeliveriesQuery),
+#[utoipa::path(get, path = "/api/v1/deliveries", operation_id = "listDeliveries", tag = "reading", params(DeliveriesQuery),
     responses((status = 200, description = "One page.", body = List<DeliveryItem>), Refusals))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
@@ -55,7 +55,7 @@ pub(super) async fn list(
 }
 
 /// One delivery.
-#[utoipa::path(get, path = "/api/v1/deliveries/{id}", tag = "reading", params(("id" = String, Path, description = "Our id.")),
+#[utoipa::path(get, path = "/api/v1/deliveries/{id}", operation_id = "getDelivery", tag = "reading", params(("id" = String, Path, description = "Our id.")),
     responses((status = 200, description = "The delivery.", body = DeliveryItem), Refusals))]
 pub(super) async fn one(
     State(admin): State<Arc<Admin>>,

@@ -37,7 +37,7 @@ pub(super) struct JobsQuery {
 }
 
 /// Jobs, newest first.
-#[utoipa::path(get, path = "/api/v1/jobs", tag = "reading", params(JobsQuery),
+#[utoipa::path(get, path = "/api/v1/jobs", operation_id = "listJobs", tag = "reading", params(JobsQuery),
     responses((status = 200, description = "One page.", body = List<JobItem>), Refusals))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
@@ -56,7 +56,7 @@ pub(super) async fn list(
 }
 
 /// One job with its prompt and deliveries.
-#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "reading", params(("id" = String, Path, description = "Our id.")),
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", operation_id = "getJob", tag = "reading", params(("id" = String, Path, description = "Our id.")),
     responses((status = 200, description = "The job.", body = JobDetail), Refusals))]
 pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<JobDetail>, Refusal> {
     let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;

@@ -46,7 +46,7 @@ pub(in crate::server) struct RuleItem {
 }
 
 /// The rules in force, in the order of their files.
-#[utoipa::path(get, path = "/api/v1/rules", tag = "reading", params(RulesQuery),
+#[utoipa::path(get, path = "/api/v1/rules", operation_id = "listRules", tag = "reading", params(RulesQuery),
     responses((status = 200, description = "One page.", body = List<RuleItem>), Refusals))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,

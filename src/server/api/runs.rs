@@ -33,7 +33,7 @@ pub(super) struct RunsQuery {
 }
 
 /// Runs, newest first.
-#[utoipa::path(get, path = "/api/v1/runs", tag = "reading", params(RunsQuery),
+#[utoipa::path(get, path = "/api/v1/runs", operation_id = "listRuns", tag = "reading", params(RunsQuery),
     responses((status = 200, description = "One page.", body = List<RunItem>), Refusals))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
@@ -45,7 +45,7 @@ pub(super) async fn list(
 }
 
 /// One run.
-#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "reading",
+#[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "getRun", tag = "reading",
     params(("id" = i64, Path, description = "Its id at the service.")),
     responses((status = 200, description = "The run.", body = RunItem), Refusals))]
 pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<RunItem>, Refusal> {

@@ -82,7 +82,7 @@ pub(in crate::server) struct TroubleItem {
 }
 
 /// The state of the whole at a glance.
-#[utoipa::path(get, path = "/api/v1/status", tag = "reading",
+#[utoipa::path(get, path = "/api/v1/status", operation_id = "getStatus", tag = "reading",
     responses((status = 200, description = "The state.", body = Status), Refusals))]
 pub(super) async fn status(
     State(admin): State<Arc<Admin>>,
