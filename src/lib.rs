@@ -1,4 +1,5 @@
 //! hookrun: webhooks of git hosts and trackers become coding-agent runs.
 
+pub mod codegen;
 pub mod model;
 pub mod sandbox;

@@ -1,0 +1,215 @@
+//! The door: every call of the API with the slot that it needs in the window of its class.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::OnceCell;
+
+use super::error::{CallError, Denial, SetupError};
+use super::http::{Http, HttpOptions};
+use super::wire::{CreateRun, Listing, LogPage, Me, RepoRow, RunRow};
+use crate::model::clock::Clock;
+use crate::model::limits::CallClass;
+use crate::store::{Slot, Store};
+
+/// How many rows a page of a list has at most (OpenAPI: `limit <= 100`).
+pub const PAGE: u32 = 100;
+/// How long a plan without runs left holds back creates: a slow probe.
+const BILLING_PAUSE: Duration = Duration::from_mins(30);
+/// How long a token or organisation that is refused holds back everything.
+const ACCESS_PAUSE: Duration = Duration::from_mins(5);
+/// How long an organisation without repositories, or a wrong address, holds back creates.
+const CONFIG_PAUSE: Duration = Duration::from_mins(10);
+
+/// What a [`Codegen`] is made from.
+#[derive(Clone, Debug)]
+pub struct CodegenOptions {
+    /// Where the API is, e.g. `https://api.codegen.com`; plain http only on loopback.
+    pub base_url: String,
+    /// The organisation.
+    pub org_id: i64,
+    /// The token.
+    pub token: SecretString,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How long a whole call may take.
+    pub call_timeout: Duration,
+}
+
+impl CodegenOptions {
+    /// Options with the usual time-outs: 5 s to connect, 30 s for a whole call.
+    pub fn new(base_url: impl Into<String>, org_id: i64, token: SecretString) -> Self {
+        Self {
+            base_url: base_url.into(),
+            org_id,
+            token,
+            connect_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The Codegen API for one token and organisation; a cheap handle.
+#[derive(Clone, Debug)]
+pub struct Codegen {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    http: Http,
+    org_id: i64,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    me: OnceCell<Me>,
+}
+
+impl Codegen {
+    /// Makes the door. Nothing is sent. A `rustls` crypto provider must have been installed for the process.
+    pub fn new(options: &CodegenOptions, store: Store, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let http = Http::new(
+            &HttpOptions {
+                base_url: &options.base_url,
+                token: &options.token,
+                connect_timeout: options.connect_timeout,
+                call_timeout: options.call_timeout,
+            },
+            Arc::clone(&clock),
+        )?;
+        let inner = Inner { http, org_id: options.org_id, store, clock, me: OnceCell::new() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// `POST …/agent/run`. The caller holds the slots: the transaction that releases a job takes them, and whoever
+    /// records the outcome ends the call. What the failure means for other calls is for [`Self::hold_back`].
+    pub async fn create(&self, request: &CreateRun) -> Result<RunRow, CallError> {
+        let http = &self.inner.http;
+        http.post(&format!("{}/agent/run", self.organization()), &request.body()).await
+    }
+
+    /// `GET …/agent/runs`: a page of the token's own runs that came over the API, newest first, after `skip` rows.
+    pub async fn list_runs(&self, skip: u64, limit: u32) -> Result<Listing<RunRow>, CallError> {
+        let me = self.me().await?;
+        let query = [
+            ("source_type", "API".to_owned()),
+            ("user_id", me.id.to_string()),
+            ("skip", skip.to_string()),
+            ("limit", limit.to_string()),
+        ];
+        let door = self.clone();
+        self.read(CallClass::Standard, "list runs", async move {
+            door.inner.http.get(&format!("{}/agent/runs", door.organization()), &query).await
+        })
+        .await
+    }
+
+    /// `GET …/agent/run/{id}`.
+    pub async fn get_run(&self, id: i64) -> Result<RunRow, CallError> {
+        let door = self.clone();
+        self.read(CallClass::Standard, "get run", async move {
+            door.inner.http.get(&format!("{}/agent/run/{id}", door.organization()), &[]).await
+        })
+        .await
+    }
+
+    /// `GET /v1/users/me`, asked once: a token belongs to one user for its life.
+    pub async fn me(&self) -> Result<Me, CallError> {
+        let door = self.clone();
+        let ask = || {
+            self.read(CallClass::Standard, "get user", async move { door.inner.http.get("/v1/users/me", &[]).await })
+        };
+        self.inner.me.get_or_try_init(ask).await.cloned()
+    }
+
+    /// `GET …/repos`: a page of the organisation's repositories after `skip` rows.
+    pub async fn list_repos(&self, skip: u64, limit: u32) -> Result<Listing<RepoRow>, CallError> {
+        let door = self.clone();
+        let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
+        self.read(CallClass::Standard, "list repos", async move {
+            door.inner.http.get(&format!("{}/repos", door.organization()), &query).await
+        })
+        .await
+    }
+
+    /// `GET /v1/alpha/…/agent/run/{id}/logs`: a page of a run's trace, oldest first, after `skip` lines.
+    pub async fn run_logs(&self, id: i64, skip: u64, limit: u32) -> Result<LogPage, CallError> {
+        let door = self.clone();
+        let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
+        self.read(CallClass::Logs, "read trace", async move {
+            let path = format!("/v1/alpha/organizations/{}/agent/run/{id}/logs", door.inner.org_id);
+            door.inner.http.get(&path, &query).await
+        })
+        .await
+    }
+
+    /// Stops the classes that a failed create speaks for: 402 creates for 30 minutes, 401 and 403 every class for five
+    /// minutes, 404 creates for ten minutes, 429 creates for as long as it asks, or a full window.
+    pub async fn hold_back(&self, failure: &CallError) -> Result<(), CallError> {
+        let CallError::NotTaken { denial, message } = failure else { return Ok(()) };
+        match denial {
+            Denial::Connect => Ok(()),
+            Denial::Unauthorized | Denial::Forbidden => self.freeze_all(message).await,
+            Denial::Billing => self.freeze(CallClass::Create, BILLING_PAUSE, message).await,
+            Denial::NotFound => self.freeze(CallClass::Create, CONFIG_PAUSE, message).await,
+            Denial::RateLimited { retry_after } => self.freeze_limited(CallClass::Create, *retry_after, message).await,
+        }
+    }
+
+    fn organization(&self) -> String {
+        format!("/v1/organizations/{}", self.inner.org_id)
+    }
+
+    /// Takes a slot of `class`, makes the call, and gives the slot back one window after the answer.
+    async fn read<T: Send + 'static>(
+        &self,
+        class: CallClass,
+        purpose: &'static str,
+        call: impl Future<Output = Result<T, CallError>> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let door = self.clone();
+        // A task of its own: a reader who goes away in the middle must not leave a call that never ends.
+        let task = tokio::spawn(async move {
+            let id = match door.inner.store.take_slots(&[class], purpose).await? {
+                Slot::Taken(id) => id,
+                Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
+            };
+            let answer = call.await;
+            door.inner.store.end_call(&id).await?;
+            if let Err(CallError::NotTaken { denial, message }) = &answer {
+                match denial {
+                    Denial::RateLimited { retry_after } => door.freeze_limited(class, *retry_after, message).await?,
+                    Denial::Unauthorized => door.freeze_all(message).await?,
+                    // One object that we may not see says nothing about the others.
+                    Denial::Connect | Denial::Billing | Denial::Forbidden | Denial::NotFound => {}
+                }
+            }
+            answer
+        });
+        task.await.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())))
+    }
+
+    async fn freeze_limited(
+        &self,
+        class: CallClass,
+        retry_after: Option<Duration>,
+        reason: &str,
+    ) -> Result<(), CallError> {
+        let pause = retry_after.unwrap_or_else(|| self.inner.store.limits().of(class).per);
+        self.freeze(class, pause, reason).await
+    }
+
+    async fn freeze_all(&self, reason: &str) -> Result<(), CallError> {
+        for class in CallClass::ALL {
+            self.freeze(class, ACCESS_PAUSE, reason).await?;
+        }
+        Ok(())
+    }
+
+    async fn freeze(&self, class: CallClass, pause: Duration, reason: &str) -> Result<(), CallError> {
+        let until = self.inner.clock.now().plus(pause);
+        tracing::warn!(%class, until = until.to_rfc3339(), reason, "calls of this class are held back");
+        Ok(self.inner.store.freeze(class, until, reason).await?)
+    }
+}

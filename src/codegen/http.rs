@@ -1,0 +1,141 @@
+//! One call over HTTP: the request out, a bounded answer in, and what went wrong by class.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{CallError, SetupError};
+use crate::model::clock::Clock;
+
+/// The largest answer that is read: a page of a hundred runs with long results is far below it.
+const ANSWER_MAX: usize = 8 << 20;
+/// Servers of the service's kind close a connection that was idle for 5 s. One that may be closing is not used: a call
+/// that is lost on it would be ambiguous.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// The connection to the service. It knows addresses and the token, but nothing of windows.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    base: Url,
+    token: SecretString,
+    clock: Arc<dyn Clock>,
+}
+
+/// What an [`Http`] is made from.
+pub(super) struct HttpOptions<'a> {
+    pub(super) base_url: &'a str,
+    pub(super) token: &'a SecretString,
+    pub(super) connect_timeout: Duration,
+    pub(super) call_timeout: Duration,
+}
+
+impl Http {
+    pub(super) fn new(options: &HttpOptions<'_>, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let (base, loopback) = read_base(options.base_url)?;
+        if options.token.expose_secret().is_empty() {
+            return Err(SetupError::Token);
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", options.token.expose_secret()))
+            .map_err(|_| SetupError::Token)?;
+        authorization.set_sensitive(true);
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, authorization),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        let mut client = Client::builder()
+            .user_agent(concat!("hookrun/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(redirect::Policy::none())
+            // Every repetition is decided by the worker, and counted.
+            .retry(retry::never())
+            .connect_timeout(options.connect_timeout)
+            .timeout(options.call_timeout)
+            .pool_idle_timeout(IDLE_MAX)
+            .https_only(base.scheme() == "https");
+        if loopback {
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(SetupError::Client)?;
+        Ok(Self { client, base, token: options.token.clone(), clock })
+    }
+
+    /// `GET` of a path below the base address.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CallError> {
+        self.call(self.request(Method::GET, path).query(query)).await
+    }
+
+    /// `POST` of a JSON body to a path below the base address.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+        self.call(self.request(Method::POST, path).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        self.client.request(method, url)
+    }
+
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
+        let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
+        let status = answer.status();
+        let headers = std::mem::take(answer.headers_mut());
+        let mut body = Vec::new();
+        loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MAX => body.extend_from_slice(&chunk),
+                Ok(Some(_)) if status.is_success() => {
+                    return Err(CallError::Ambiguous("the agent service's answer is larger than 8 MiB".to_owned()));
+                }
+                Err(error) if status.is_success() => return Err(CallError::from_transport(&error)),
+                // The end; or the status of a failure is known, and the rest of its body would only add words.
+                _ => break,
+            }
+        }
+        if !status.is_success() {
+            return Err(self.redacted(CallError::from_answer(status, &headers, &body, self.clock.now())));
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            let what = if error.is_data() { "lacks what was asked for" } else { "is not readable as JSON" };
+            CallError::Ambiguous(format!("the agent service answered {}, but the answer {what}", status.as_u16()))
+        })
+    }
+
+    /// A service that repeats the token in its words does not bring it into logs and records.
+    fn redacted(&self, error: CallError) -> CallError {
+        let clean = |text: String| text.replace(self.token.expose_secret(), "[token]");
+        match error {
+            CallError::NotTaken { denial, message } => CallError::NotTaken { denial, message: clean(message) },
+            CallError::Refused(message) => CallError::Refused(clean(message)),
+            CallError::Ambiguous(message) => CallError::Ambiguous(clean(message)),
+            other => other,
+        }
+    }
+}
+
+/// Reads the base address; the second value tells whether it is this machine.
+fn read_base(text: &str) -> Result<(Url, bool), SetupError> {
+    let wrong = |what: &str| SetupError::BaseUrl(what.to_owned());
+    let url = Url::parse(text).map_err(|error| SetupError::BaseUrl(error.to_string()))?;
+    let host = url.host_str().ok_or_else(|| wrong("names no host"))?;
+    let loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("must not carry a user or password; the token is a setting of its own"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("must not carry a query or fragment"));
+    }
+    match url.scheme() {
+        "https" => Ok((url, loopback)),
+        "http" if loopback => Ok((url, true)),
+        "http" => Err(wrong("must be https: the token would be sent in the clear")),
+        other => Err(SetupError::BaseUrl(format!("must be https, not {other}"))),
+    }
+}
