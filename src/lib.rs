@@ -3,3 +3,4 @@
 pub mod codegen;
 pub mod model;
 pub mod sandbox;
+pub mod worker;

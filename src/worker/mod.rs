@@ -1,0 +1,200 @@
+//! What happens to jobs by itself: they are released, sent, looked for when an answer is missing, followed to their end.
+//!
+//! Each of these is a tick: it does what can be done now and tells when to come again. Ticks keep nothing that a restart
+//! could lose; a pass over a long list may be cut short by a full window and goes on at the next tick. The loops that
+//! call them are in [`Worker::spawn`].
+//!
+//! ```text
+//! queued ──release──> submitting ──submit──> running ──follow──> succeeded · failed · stopped · lost
+//!    ^                    └──> uncertain ──reconcile──> running · queued · held
+//!    └────────────────────────────────────────────────────────────────┘        repos and sweep: by the hour
+//! ```
+
+mod follow;
+mod pace;
+mod prepare;
+mod reconcile;
+mod release;
+mod repos;
+mod submit;
+mod sweep;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::codegen::Codegen;
+use crate::model::clock::{Clock, Timestamp};
+use crate::model::delivery::SourceKind;
+use crate::rules::RuleSet;
+use crate::store::{Retention, Store, StoreError};
+
+/// How many creates may be under way at once: far more than any window lets through, so only a bound on memory.
+const SENDING_MAX: u32 = 64;
+/// How long a loop rests after a tick that failed (a locked or full database).
+const REST: Duration = Duration::from_secs(2);
+/// A loop that waits to be woken looks by itself this often: another process may have changed the store.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+/// What a [`Worker`] is told.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// The kind of every configured source, by its name.
+    pub sources: HashMap<String, SourceKind>,
+    /// What Codegen calls repositories, by `"source-or-kind:full/path"`.
+    pub repos: BTreeMap<String, RepoTarget>,
+    /// Whether a job whose repository Codegen does not know is held instead of sent without one.
+    pub require_repo: bool,
+    /// How often runs are looked at while any is active.
+    pub poll: Duration,
+    /// After how long a run that has not ended is given up as lost.
+    pub give_up: Duration,
+    /// How long what is remembered is kept.
+    pub retention: Retention,
+}
+
+/// How Codegen knows a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepoTarget {
+    /// By its full name there.
+    Name(String),
+    /// By its id there.
+    Id(i64),
+}
+
+/// Why a tick failed. What the API answers is no failure of a tick: ticks deal with it.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Result<T> = std::result::Result<T, WorkerError>;
+
+/// When a tick wants to be called again; `None`: when something changed.
+pub type Again = Option<Timestamp>;
+
+/// Releases, sends, follows. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: WorkerOptions,
+    store: Store,
+    codegen: Codegen,
+    rules: Arc<RuleSet>,
+    clock: Arc<dyn Clock>,
+    /// One permit for each create that may be under way.
+    sending: Arc<Semaphore>,
+    /// Called when a call or a run of ours came to an end, so that something may be due.
+    progress: Notify,
+    /// Cancelled when nothing may be begun any more.
+    stop: CancellationToken,
+    follow: Mutex<follow::Follow>,
+    reconcile: Mutex<reconcile::Reconcile>,
+    repos: Mutex<repos::Refresh>,
+}
+
+impl Worker {
+    /// A worker that begins nothing by itself and, once `stop` is cancelled, releases nothing more.
+    pub fn new(
+        options: WorkerOptions,
+        store: Store,
+        codegen: Codegen,
+        rules: Arc<RuleSet>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Self {
+        let inner = Inner {
+            options,
+            store,
+            codegen,
+            rules,
+            clock,
+            sending: Arc::new(Semaphore::new(SENDING_MAX as usize)),
+            progress: Notify::new(),
+            stop,
+            follow: Mutex::default(),
+            reconcile: Mutex::default(),
+            repos: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Starts every loop on `tasks`. They end when the worker is told to stop; creates under way are finished first.
+    pub fn spawn(&self, tasks: &TaskTracker) {
+        tasks.spawn(self.clone().keep("release", Wake::Work, |worker| async move { worker.release_tick().await }));
+        tasks.spawn(self.clone().keep(
+            "reconcile",
+            Wake::Progress,
+            |worker| async move { worker.reconcile_tick().await },
+        ));
+        tasks.spawn(self.clone().keep("follow", Wake::Progress, |worker| async move { worker.follow_tick().await }));
+        tasks.spawn(self.clone().keep("repos", Wake::Time, |worker| async move { worker.repos_tick().await }));
+        tasks.spawn(self.clone().keep("sweep", Wake::Time, |worker| async move { worker.sweep_tick().await }));
+        let worker = self.clone();
+        tasks.spawn(async move {
+            worker.inner.stop.cancelled().await;
+            worker.sent().await;
+        });
+    }
+
+    /// Waits until no create is under way and every outcome is stored.
+    pub async fn sent(&self) {
+        // The semaphore is never closed, so the permits come as soon as every submission has given back its own.
+        drop(self.inner.sending.acquire_many(SENDING_MAX).await);
+    }
+
+    /// Calls `tick` again and again, at the time that it names or when something changed.
+    async fn keep<F: Future<Output = Result<Again>> + Send>(
+        self,
+        name: &'static str,
+        wake: Wake,
+        tick: impl Fn(Self) -> F + Send,
+    ) {
+        let inner = Arc::clone(&self.inner);
+        while !inner.stop.is_cancelled() {
+            // Registered before the tick looks, so that nothing that happens meanwhile is missed.
+            let (progress, woken) = (inner.progress.notified(), inner.store.woken());
+            let again = tick(self.clone()).await.unwrap_or_else(|error| {
+                tracing::warn!(tick = name, %error, "a tick failed");
+                Some(inner.clock.now().plus(REST))
+            });
+            let wait = again.map_or(LOOK_EVERY, |at| at.since(inner.clock.now()));
+            tokio::select! {
+                () = inner.stop.cancelled() => break,
+                () = tokio::time::sleep(wait) => {}
+                () = progress, if wake != Wake::Time => {}
+                () = woken, if wake == Wake::Work => {}
+            }
+        }
+    }
+}
+
+/// What beside the time calls a tick again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// Whatever may make a job due.
+    Work,
+    /// An end of a call or a run.
+    Progress,
+    /// Nothing.
+    Time,
+}
+
+/// The sooner of two times to come again.
+fn sooner(one: Again, other: Again) -> Again {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

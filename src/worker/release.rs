@@ -1,0 +1,99 @@
+//! Releasing: due jobs go through the gates, in the order of their time, as long as there are slots.
+
+use std::sync::Arc;
+
+use super::prepare::Prepared;
+use super::{Again, Result, Worker, sooner};
+use crate::codegen::CreateRun;
+use crate::codegen::wire::signed_prompt;
+use crate::model::gate::{GateOutcome, Snapshot};
+use crate::model::job::Job;
+use crate::model::limits::CallClass;
+use crate::store::{Release, Released, StoreError};
+
+/// What a create is charged to.
+const CLASSES: [CallClass; 2] = [CallClass::Create, CallClass::Standard];
+/// How many lanes are looked at in one go.
+const LANES: u32 = 256;
+
+/// What became of a candidate.
+enum Step {
+    /// It is no candidate any more: the next one of its lane may be.
+    Moved,
+    /// It waits.
+    Waits(Again),
+}
+
+impl Worker {
+    /// Sends every job that may be sent now. The calls go on by themselves: a slow answer holds up nobody else's release.
+    pub async fn release_tick(&self) -> Result<Again> {
+        loop {
+            let mut moved = false;
+            let mut next = None;
+            let candidates = self.inner.store.candidates(LANES).await?;
+            for snapshot in self.inner.store.snapshots(&candidates).await? {
+                match self.step(snapshot).await? {
+                    Step::Moved => moved = true,
+                    Step::Waits(until) => next = sooner(next, until),
+                }
+                if self.inner.stop.is_cancelled() {
+                    return Ok(None);
+                }
+            }
+            if !moved {
+                return Ok(sooner(next, self.inner.store.next_due().await?));
+            }
+        }
+    }
+
+    /// One candidate. The gates are asked before anything is read or rendered, so that a job that waits costs little;
+    /// what counts is what they say again in the transaction.
+    async fn step(&self, snapshot: Snapshot) -> Result<Step> {
+        if let GateOutcome::Wait(_, until) = self.ask(&snapshot).outcome {
+            return Ok(Step::Waits(until));
+        }
+        match self.release(snapshot.job).await {
+            // Somebody else changed it meanwhile.
+            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(Step::Moved),
+            other => Ok(other?),
+        }
+    }
+
+    async fn release(&self, job: Job) -> std::result::Result<Step, StoreError> {
+        let inner = &self.inner;
+        // A create that comes to its end wakes the tick again.
+        let Ok(permit) = Arc::clone(&inner.sending).try_acquire_owned() else { return Ok(Step::Waits(None)) };
+        // Asked after the permit is taken: whoever waits for the last create to end has stopped the worker before.
+        if inner.stop.is_cancelled() {
+            return Ok(Step::Waits(None));
+        }
+        let Prepared { prompt, repo_id, note, model, agent_type } = match self.prepare(&job).await? {
+            Ok(prepared) => prepared,
+            Err(reason) => {
+                tracing::warn!(job = job.id, rule = job.rule, reason, "job held");
+                inner.store.hold(&job.id, Some(job.revision), &reason).await?;
+                return Ok(Step::Moved);
+            }
+        };
+        let request =
+            CreateRun { job: job.id.clone(), prompt: signed_prompt(&prompt, &job.id), repo_id, model, agent_type };
+        let release = Release {
+            job: job.id,
+            revision: job.revision,
+            prompt: request.prompt.clone(),
+            repo_id,
+            note,
+            classes: CLASSES.to_vec(),
+            attempt_group: String::new(),
+        };
+        Ok(match inner.store.release(release, |snapshot| self.ask(snapshot)).await? {
+            Released::Go { job, call } => {
+                tracing::info!(job = job.id, rule = job.rule, subject = job.subject, "released");
+                tokio::spawn(self.clone().submit(job, call, request, permit));
+                Step::Moved
+            }
+            Released::Waits { until, .. } => Step::Waits(until),
+            Released::Held | Released::Dead | Released::Changed => Step::Moved,
+        })
+    }
+}
