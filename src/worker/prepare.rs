@@ -2,7 +2,6 @@
 
 use super::{RepoTarget, Worker};
 use crate::model::delivery::SourceKind;
-use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
 use crate::store::StoreError;
 
@@ -17,14 +16,22 @@ pub(super) struct Prepared {
 }
 
 impl Worker {
-    pub(super) fn ask(&self, snapshot: &Snapshot) -> GateAnswer {
-        crate::rules::gates(self.inner.rules.rule(&snapshot.job.rule), snapshot)
-    }
-
     /// Renders the job's prompt under the rules in force; the inner error is why a person is needed.
     pub(super) async fn prepare(&self, job: &Job) -> Result<Result<Prepared, String>, StoreError> {
+        if self.inner.rules.rule(&job.rule).is_none() {
+            return Ok(Err(format!("there is no rule \"{}\" any more", job.rule)));
+        }
         let joined = self.inner.store.joined(&job.id).await?;
-        let prompt = joined.first().map(|j| format!("Fix {} at {}.", j.event.repo.clone().unwrap_or_default(), j.event.sha.clone().unwrap_or_default())).unwrap_or_default();
+        let prompt = joined
+            .first()
+            .map(|j| {
+                format!(
+                    "Fix {} at {}.",
+                    j.event.repo.clone().unwrap_or_default(),
+                    j.event.sha.clone().unwrap_or_default()
+                )
+            })
+            .unwrap_or_default();
         let (repo_id, note) = match self.repo(job, job.repo.as_deref()).await? {
             Ok(id) => (Some(id), String::new()),
             Err(why) if self.inner.options.require_repo => return Ok(Err(why)),

@@ -120,7 +120,12 @@ impl Worker {
 
     /// The pass is over: who was not found is absent, unless a run without metadata could be it.
     async fn settle(&self, pass: &Pass) -> Result<()> {
-        for (job, &since) in &pass.sought {
+        for Uncertain { job, began_at, .. } in self.inner.store.uncertain().await? {
+            // A job that a person sent again meanwhile has another call to look for.
+            let Some(&since) = pass.sought.get(&job.id).filter(|&&since| since == began_at.minus(SKEW)) else {
+                continue;
+            };
+            let job = job.id.as_str();
             let could_be = pass.untagged.iter().find(|(_, created)| created.is_none_or(|at| at >= since));
             if let Some((run, _)) = could_be {
                 tracing::warn!(job, run, "a run without metadata could be the one that is sought");

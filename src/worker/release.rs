@@ -9,10 +9,11 @@ use crate::codegen::wire::signed_prompt;
 use crate::model::gate::{GateOutcome, Snapshot};
 use crate::model::job::Job;
 use crate::model::limits::CallClass;
+use crate::rules::gates::{self, ATTEMPTS, Needs};
 use crate::store::{Release, Released, StoreError};
 
-/// What a create is charged to.
-const CLASSES: [CallClass; 2] = [CallClass::Create, CallClass::Standard];
+/// What a create needs.
+const NEEDS: Needs<'_> = Needs { classes: &[CallClass::Create, CallClass::Standard], attempts: ATTEMPTS };
 /// How many lanes are looked at in one go.
 const LANES: u32 = 256;
 
@@ -22,6 +23,8 @@ enum Step {
     Moved,
     /// It waits.
     Waits(Again),
+    /// It waits by now, though it did not when the candidates were looked at.
+    WaitsNow(Again),
 }
 
 impl Worker {
@@ -34,7 +37,9 @@ impl Worker {
             for snapshot in self.inner.store.snapshots(&candidates).await? {
                 match self.step(snapshot).await? {
                     Step::Moved => moved = true,
-                    Step::Waits(until) => next = sooner(next, until),
+                    // Those before it have used what the others were to get: look again before more is rendered.
+                    Step::WaitsNow(_) if moved => break,
+                    Step::Waits(until) | Step::WaitsNow(until) => next = sooner(next, until),
                 }
                 if self.inner.stop.is_cancelled() {
                     return Ok(None);
@@ -49,7 +54,7 @@ impl Worker {
     /// One candidate. The gates are asked before anything is read or rendered, so that a job that waits costs little;
     /// what counts is what they say again in the transaction.
     async fn step(&self, snapshot: Snapshot) -> Result<Step> {
-        if let GateOutcome::Wait(_, until) = self.ask(&snapshot).outcome {
+        if let GateOutcome::Wait(_, until) = gates::ask(&snapshot, &NEEDS).outcome {
             return Ok(Step::Waits(until));
         }
         match self.release(snapshot.job).await {
@@ -83,16 +88,16 @@ impl Worker {
             prompt: request.prompt.clone(),
             repo_id,
             note,
-            classes: CLASSES.to_vec(),
+            classes: NEEDS.classes.to_vec(),
             attempt_group: String::new(),
         };
-        Ok(match inner.store.release(release, |snapshot| self.ask(snapshot)).await? {
+        Ok(match inner.store.release(release, |snapshot| gates::ask(snapshot, &NEEDS)).await? {
             Released::Go { job, call } => {
                 tracing::info!(job = job.id, rule = job.rule, subject = job.subject, "released");
                 tokio::spawn(self.clone().submit(job, call, request, permit));
                 Step::Moved
             }
-            Released::Waits { until, .. } => Step::Waits(until),
+            Released::Waits { until, .. } => Step::WaitsNow(until),
             Released::Held | Released::Dead | Released::Changed => Step::Moved,
         })
     }

@@ -152,6 +152,12 @@ impl Bench {
         Self::open(sandbox, clock, setting, address, folder).await
     }
 
+    /// The same after a restart with other limits.
+    pub(super) async fn restart_with(mut self, limits: ClassLimits) -> Self {
+        self.setting.limits = limits;
+        self.restart().await
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }

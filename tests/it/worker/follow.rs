@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hookrun::model::clock::Clock;
 use hookrun::model::job::JobState;
+use hookrun::model::limits::{ClassLimits, RateLimit};
 use hookrun::sandbox::{Call, Fault, When};
 
 use super::bench::Bench;
@@ -131,6 +132,32 @@ async fn following_250_runs_costs_three_calls() {
     bench.advance(6);
     follow(&bench).await;
     assert_eq!(bench.calls(Call::List).len(), 3);
+    assert!(bench.calls(Call::Get).is_empty());
+    for job in &jobs {
+        assert_eq!(bench.state(job).await, JobState::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_a_full_window_interrupts_goes_on_where_it_was() {
+    let bench = Bench::unlimited().await;
+    let jobs = bench.jobs(250).await;
+    while bench.sandbox.runs().len() < jobs.len() {
+        bench.release().await;
+        bench.advance(1);
+    }
+    bench.advance(60);
+    // Reading may use two of the four slots; the first of all goes to asking who we are.
+    let standard = RateLimit::new(4, 30);
+    let bench = bench.restart_with(ClassLimits { standard, ..ClassLimits::default() }).await;
+    let begun = bench.clock.now();
+    follow(&bench).await;
+    assert_eq!(bench.calls(Call::List).len(), 1);
+    while bench.calls(Call::List).len() < 3 {
+        let again = follow(&bench).await.unwrap();
+        bench.clock.advance(again.since(bench.clock.now()));
+    }
+    assert!(bench.clock.now() >= begun.plus(Duration::from_secs(30)));
     assert!(bench.calls(Call::Get).is_empty());
     for job in &jobs {
         assert_eq!(bench.state(job).await, JobState::Succeeded);
