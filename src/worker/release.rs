@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::prepare::Prepared;
-use super::{Again, Result, Worker, sooner};
+use super::{Again, LOOK_EVERY, Result, Worker, sooner};
 use crate::codegen::CreateRun;
 use crate::codegen::wire::signed_prompt;
 use crate::model::gate::{GateOutcome, Snapshot};
@@ -57,9 +57,15 @@ impl Worker {
         if let GateOutcome::Wait(_, until) = gates::ask(&snapshot, &NEEDS).outcome {
             return Ok(Step::Waits(until));
         }
+        let job = snapshot.job.id.clone();
         match self.release(snapshot.job).await {
             // Somebody else changed it meanwhile.
             Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(Step::Moved),
+            // What is wrong with one job must not stop the others.
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::Other { .. })) => {
+                tracing::error!(job, %error, "the job cannot be released");
+                Ok(Step::Waits(Some(self.inner.clock.now().plus(LOOK_EVERY))))
+            }
             other => Ok(other?),
         }
     }

@@ -26,9 +26,9 @@ async fn a_created_run_is_stored_with_its_address_and_its_job() {
     assert_eq!(bench.store.prompt(&job).await.unwrap().unwrap(), runs[0].prompts[0]);
 }
 
-/// What a fault on the create makes of the job, how many runs exist then, and until when creates are held back.
+/// A job whose create met this fault.
 async fn play(fault: Fault) -> (Bench, String) {
-    let bench = Bench::with(Setting { call_timeout: Duration::from_secs(10), ..Setting::default() }).await;
+    let bench = Bench::new().await;
     bench.fault(Call::Create, fault);
     let job = bench.job().await;
     bench.release().await;
@@ -113,7 +113,6 @@ async fn an_answer_that_comes_too_late_leaves_the_job_uncertain() {
     let job = bench.job().await;
     bench.release().await;
     assert_eq!(bench.state(&job).await, JobState::Uncertain);
-    assert_eq!(bench.runs_of(&job).len(), 1);
 }
 
 #[tokio::test]
