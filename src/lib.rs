@@ -2,5 +2,8 @@
 
 pub mod codegen;
 pub mod model;
+pub mod rules;
 pub mod sandbox;
+pub mod store;
+pub mod webhook;
 pub mod worker;

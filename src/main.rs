@@ -1,2 +1,7 @@
-//! The hookrun command.
-fn main() {}
+//! The hookrun command: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookrun::cli::main()
+}

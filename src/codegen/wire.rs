@@ -15,7 +15,7 @@ const TAG: &str = "hookrun";
 pub struct CreateRun {
     /// The job that the run is made for; sent as `{"hookrun": {"job": "<id>"}}` in the run's metadata.
     pub job: String,
-    /// The whole prompt, with its last line (see [`signed_prompt`]).
+    /// The whole prompt; its last line names the job, for people and for whoever reads a trace.
     pub prompt: String,
     /// Codegen's own id of the repository; without one the agent chooses.
     pub repo_id: Option<i64>,
@@ -48,11 +48,6 @@ impl CreateRun {
             agent_type: self.agent_type.as_deref(),
         }
     }
-}
-
-/// The prompt with the last line by which a person, and we in a trace, know the job: `hookrun job <id>`.
-pub fn signed_prompt(prompt: &str, job: &str) -> String {
-    format!("{}\n\nhookrun job {job}", prompt.trim_end())
 }
 
 /// Whose run a row is, as far as its metadata tells.

@@ -103,6 +103,7 @@ pub struct CheckUpdate {
     pub repo: String,
     /// The commit.
     pub sha: String,
-    /// The check and its outcome or state.
+    /// The check and its outcome or state. Its name ends in the id of the suite, run or pipeline that it belongs to, so
+    /// that host, repository, commit and name identify it.
     pub check: Check,
 }

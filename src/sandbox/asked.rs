@@ -123,8 +123,8 @@ impl<'a> Checks<'a> {
         Map::new()
     }
 
-    /// Whether the body's object could be read at all; its fields are not looked at when it could not.
-    pub(super) fn is_clean(&self) -> bool {
+    /// Whether the body is an object; the fields of another body are not looked at.
+    pub(super) fn has_fields(&self) -> bool {
         self.problems.iter().all(|problem| problem["loc"][0] != "body")
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, put};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use super::journal::CallRecord;
 use super::runs::SandboxRun;
 use super::{Sandbox, fault_script};
 
-/// The body of `PUT /sandbox/runs/{id}/status`; a null status is possible and must be written down.
+/// The body of `POST /sandbox/runs/{id}/status`; a null status is possible and must be written down.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hold {
@@ -29,7 +29,7 @@ pub(super) fn routes(sandbox: &Arc<Sandbox>) -> Router {
         .route("/sandbox/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/sandbox/calls", get(calls))
         .route("/sandbox/runs", get(runs))
-        .route("/sandbox/runs/{id}/status", put(hold).post(hold).delete(release))
+        .route("/sandbox/runs/{id}/status", post(hold).delete(release))
         .with_state(Arc::clone(sandbox))
 }
 

@@ -66,7 +66,7 @@ impl Stage<'_> {
         let org = checks.path_id("org_id");
         let mut fields = checks.body();
         let (mut prompt, mut repo_id, mut metadata) = (String::new(), None, None);
-        if checks.is_clean() {
+        if checks.has_fields() {
             prompt = checks.text(&mut fields, "prompt");
             checks.optional_texts(&fields, "images");
             metadata = checks.optional_object(&mut fields, "metadata");
@@ -123,7 +123,7 @@ impl Stage<'_> {
         let org = checks.path_id("org_id");
         let mut fields = checks.body();
         let (mut id, mut prompt) = (0, String::new());
-        if checks.is_clean() {
+        if checks.has_fields() {
             id = checks.id(&fields, "agent_run_id");
             prompt = checks.text(&mut fields, "prompt");
             checks.optional_texts(&fields, "images");

@@ -33,6 +33,10 @@ pub(super) fn routes(sandbox: &Arc<Sandbox>) -> Router {
             let call = Call::ALL.into_iter().find(|call| call.path() == path && call.method() == request.method());
             match call {
                 Some(call) => serve(&sandbox, call, &params, request).await,
+                // `…/agent/run/ban` and its like are paths of their own that are not played, not runs.
+                None if params.iter().any(|(_, id)| id.parse::<i64>().is_err()) => {
+                    turn_away(&sandbox, &request, StatusCode::NOT_FOUND)
+                }
                 None => turn_away(&sandbox, &request, StatusCode::METHOD_NOT_ALLOWED),
             }
         });

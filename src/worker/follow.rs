@@ -157,7 +157,22 @@ impl Worker {
     }
 
     /// Stores what was seen, and notes who is still at work too long.
-    async fn seen(&self, state: &mut Follow, pass: &mut Pass, runs: Vec<Run>) -> std::result::Result<(), CallError> {
+    async fn seen(
+        &self,
+        state: &mut Follow,
+        pass: &mut Pass,
+        mut runs: Vec<Run>,
+    ) -> std::result::Result<(), CallError> {
+        // A run that was given up stays so until it ends; else it would be lost anew at every look, and never for good.
+        runs.retain(|run| {
+            let given_up =
+                pass.unseen.get(&run.id).is_some_and(|each| each.state == JobState::Lost && self.is_old(each));
+            let keep = !given_up || phase_of(run.status.as_deref()).0 != RunPhase::Alive;
+            if !keep {
+                pass.unseen.remove(&run.id);
+            }
+            keep
+        });
         let changes = self.inner.store.observe(&runs).await?;
         for change in &changes {
             tracing::info!(job = change.job, from = %change.from, to = %change.to, "run changed");
@@ -180,9 +195,12 @@ impl Worker {
         Ok(())
     }
 
+    fn is_old(&self, each: &Followed) -> bool {
+        each.submitted_at.plus(self.inner.options.give_up) <= self.inner.clock.now()
+    }
+
     fn note_age(&self, pass: &mut Pass, each: &Followed) {
-        let old = each.submitted_at.plus(self.inner.options.give_up) <= self.inner.clock.now();
-        if old && each.state == JobState::Running {
+        if self.is_old(each) && each.state == JobState::Running {
             pass.overdue.push(each.job.clone());
         }
     }
@@ -190,9 +208,8 @@ impl Worker {
     /// Gives up the runs that are too old, those included that the service would not tell about.
     async fn give_up(&self, pass: &Pass) -> Result<()> {
         let limit = self.inner.options.give_up;
-        let now = self.inner.clock.now();
-        let untold = pass.unseen.values().filter(|each| each.state == JobState::Running);
-        let untold = untold.filter(|each| each.submitted_at.plus(limit) <= now).map(|each| &each.job);
+        let untold = pass.unseen.values().filter(|each| each.state == JobState::Running && self.is_old(each));
+        let untold = untold.map(|each| &each.job);
         let reason = format!("the run has not ended within {}", crate::model::span::show_span(limit));
         for job in pass.overdue.iter().chain(untold) {
             tracing::warn!(job, reason, "run given up");

@@ -1,43 +1,80 @@
 //! What a job asks the service for: its prompt, rendered from everything that joined it, and its repository's id there.
 
-use super::{RepoTarget, Worker};
-use crate::model::delivery::SourceKind;
-use crate::model::job::Job;
-use crate::store::StoreError;
+use std::borrow::Cow;
 
-/// What is sent for a job, apart from its id.
+use bytes::Bytes;
+
+use super::{RepoTarget, Worker};
+use crate::codegen::CreateRun;
+use crate::model::delivery::SourceKind;
+use crate::model::gate::Snapshot;
+use crate::model::job::Job;
+use crate::model::run::Run;
+use crate::model::subject::SubjectLookup;
+use crate::rules::{JobContext, Told, with_footer};
+use crate::store::{Joined, StoreError};
+
+/// What is sent for a job.
 pub(super) struct Prepared {
-    pub(super) prompt: String,
-    pub(super) repo_id: Option<i64>,
+    pub(super) request: CreateRun,
     /// What the decision is to say about the repository; empty when there is nothing to say.
     pub(super) note: String,
-    pub(super) model: Option<String>,
-    pub(super) agent_type: Option<String>,
 }
 
 impl Worker {
-    /// Renders the job's prompt under the rules in force; the inner error is why a person is needed.
-    pub(super) async fn prepare(&self, job: &Job) -> Result<Result<Prepared, String>, StoreError> {
-        if self.inner.rules.rule(&job.rule).is_none() {
-            return Ok(Err(format!("there is no rule \"{}\" any more", job.rule)));
-        }
-        let joined = self.inner.store.joined(&job.id).await?;
-        let prompt = joined
-            .first()
-            .map(|j| {
-                format!(
-                    "Fix {} at {}.",
-                    j.event.repo.clone().unwrap_or_default(),
-                    j.event.sha.clone().unwrap_or_default()
-                )
+    /// Renders the job under the rules in force; the inner error is why a person is needed.
+    pub(super) async fn prepare(&self, snapshot: &Snapshot) -> Result<Result<Prepared, String>, StoreError> {
+        let (inner, job) = (&self.inner, &snapshot.job);
+        let joined = inner.store.joined(&job.id).await?;
+        let payloads: Vec<Option<Bytes>> = joined.iter().map(payload).collect();
+        let told: Vec<Told<'_>> = joined
+            .iter()
+            .zip(&payloads)
+            .map(|(each, payload)| Told {
+                event: &each.event,
+                payload: payload.as_ref(),
+                delivery: &each.delivery,
+                received_at: each.received_at,
             })
-            .unwrap_or_default();
-        let (repo_id, note) = match self.repo(job, job.repo.as_deref()).await? {
+            .collect();
+        let previous = self.previous(job, &joined).await?;
+        let context = JobContext {
+            attempt: (snapshot.attempts.unwrap_or(0) + u32::from(!snapshot.sha_counted)).max(1),
+            resumed: false,
+            previous: previous.as_ref(),
+            instance_key: inner.store.instance_key(),
+        };
+        let rendered = match inner.rules.render(&job.rule, &told, &context) {
+            Ok(rendered) => rendered,
+            Err(error) => return Ok(Err(format!("rule \"{}\": {error}", job.rule))),
+        };
+        let (repo_id, note) = match self.repo(job, rendered.repo.as_deref()).await? {
             Ok(id) => (Some(id), String::new()),
-            Err(why) if self.inner.options.require_repo => return Ok(Err(why)),
+            Err(why) if inner.options.require_repo => return Ok(Err(why)),
             Err(why) => (None, format!("sent without a repository: {why}")),
         };
-        Ok(Ok(Prepared { prompt, repo_id, note, model: None, agent_type: None }))
+        let request = CreateRun {
+            job: job.id.clone(),
+            prompt: with_footer(&rendered.prompt, &job.id),
+            repo_id,
+            model: rendered.model,
+            agent_type: Some(rendered.agent_type.to_owned()),
+        };
+        Ok(Ok(Prepared { request, note }))
+    }
+
+    /// The newest earlier run of ours on the job's subject.
+    async fn previous(&self, job: &Job, joined: &[Joined]) -> Result<Option<Run>, StoreError> {
+        let Some(newest) = joined.last().filter(|_| !job.subject.is_empty()) else { return Ok(None) };
+        let lookup = SubjectLookup {
+            key: job.subject.clone(),
+            host: newest.event.host.clone(),
+            repo: newest.event.repo.clone().unwrap_or_default(),
+            ..SubjectLookup::default()
+        };
+        let store = &self.inner.store;
+        let Some(run) = store.subject(&lookup).await?.and_then(|known| known.facts.last_run) else { return Ok(None) };
+        Ok(store.run(run).await?.map(|record| record.run))
     }
 
     /// Codegen's id of a repository: by the settings, else, where the name is GitHub's, by Codegen's own list; the inner
@@ -58,4 +95,20 @@ impl Worker {
         let id = self.inner.store.repo_id(listed).await?;
         Ok(id.ok_or_else(|| format!("Codegen's list of repositories does not name \"{listed}\"")))
     }
+}
+
+/// The JSON of a stored body: the body itself, or the `payload` field of the form that GitHub may send it in.
+fn payload(joined: &Joined) -> Option<Bytes> {
+    let body = joined.body.as_ref()?;
+    let form = joined.headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("content-type") && value.starts_with("application/x-www-form-urlencoded")
+    });
+    if !form {
+        return Some(body.clone());
+    }
+    let (_, payload) = form_urlencoded::parse(body).find(|(name, _)| name == "payload")?;
+    Some(match payload {
+        Cow::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
+        Cow::Owned(text) => Bytes::from(text),
+    })
 }

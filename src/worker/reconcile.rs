@@ -157,7 +157,7 @@ impl Pass {
 /// A person may have settled the job meanwhile; that stands.
 fn settled(outcome: std::result::Result<(), StoreError>) -> std::result::Result<(), StoreError> {
     match outcome {
-        Err(StoreError::Conflict { .. }) => Ok(()),
+        Err(StoreError::Conflict(_)) => Ok(()),
         other => other,
     }
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use super::prepare::Prepared;
 use super::{Again, LOOK_EVERY, Result, Worker, sooner};
-use crate::codegen::CreateRun;
-use crate::codegen::wire::signed_prompt;
 use crate::model::gate::{GateOutcome, Snapshot};
-use crate::model::job::Job;
 use crate::model::limits::CallClass;
 use crate::rules::gates::{self, ATTEMPTS, Needs};
 use crate::store::{Release, Released, StoreError};
@@ -35,7 +32,7 @@ impl Worker {
             let mut next = None;
             let candidates = self.inner.store.candidates(LANES).await?;
             for snapshot in self.inner.store.snapshots(&candidates).await? {
-                match self.step(snapshot).await? {
+                match self.step(&snapshot).await? {
                     Step::Moved => moved = true,
                     // Those before it have used what the others were to get: look again before more is rendered.
                     Step::WaitsNow(_) if moved => break,
@@ -53,32 +50,32 @@ impl Worker {
 
     /// One candidate. The gates are asked before anything is read or rendered, so that a job that waits costs little;
     /// what counts is what they say again in the transaction.
-    async fn step(&self, snapshot: Snapshot) -> Result<Step> {
-        if let GateOutcome::Wait(_, until) = gates::ask(&snapshot, &NEEDS).outcome {
+    async fn step(&self, snapshot: &Snapshot) -> Result<Step> {
+        if let GateOutcome::Wait(_, until) = gates::ask(snapshot, &NEEDS).outcome {
             return Ok(Step::Waits(until));
         }
-        let job = snapshot.job.id.clone();
-        match self.release(snapshot.job).await {
+        match self.release(snapshot).await {
             // Somebody else changed it meanwhile.
-            Err(StoreError::Conflict { .. } | StoreError::NotFound { .. }) => Ok(Step::Moved),
+            Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => Ok(Step::Moved),
+            Err(error @ StoreError::Busy(_)) => Err(error.into()),
             // What is wrong with one job must not stop the others.
-            Err(error @ (StoreError::Corrupt { .. } | StoreError::Other { .. })) => {
-                tracing::error!(job, %error, "the job cannot be released");
+            Err(error) => {
+                tracing::error!(job = snapshot.job.id, %error, "the job cannot be released");
                 Ok(Step::Waits(Some(self.inner.clock.now().plus(LOOK_EVERY))))
             }
-            other => Ok(other?),
+            Ok(step) => Ok(step),
         }
     }
 
-    async fn release(&self, job: Job) -> std::result::Result<Step, StoreError> {
-        let inner = &self.inner;
+    async fn release(&self, snapshot: &Snapshot) -> std::result::Result<Step, StoreError> {
+        let (inner, job) = (&self.inner, &snapshot.job);
         // A create that comes to its end wakes the tick again.
         let Ok(permit) = Arc::clone(&inner.sending).try_acquire_owned() else { return Ok(Step::Waits(None)) };
         // Asked after the permit is taken: whoever waits for the last create to end has stopped the worker before.
         if inner.stop.is_cancelled() {
             return Ok(Step::Waits(None));
         }
-        let Prepared { prompt, repo_id, note, model, agent_type } = match self.prepare(&job).await? {
+        let Prepared { request, note } = match self.prepare(snapshot).await? {
             Ok(prepared) => prepared,
             Err(reason) => {
                 tracing::warn!(job = job.id, rule = job.rule, reason, "job held");
@@ -86,13 +83,10 @@ impl Worker {
                 return Ok(Step::Moved);
             }
         };
-        let request =
-            CreateRun { job: job.id.clone(), prompt: signed_prompt(&prompt, &job.id), repo_id, model, agent_type };
         let release = Release {
-            job: job.id,
+            job: job.id.clone(),
             revision: job.revision,
             prompt: request.prompt.clone(),
-            repo_id,
             note,
             classes: NEEDS.classes.to_vec(),
             attempt_group: String::new(),
@@ -100,7 +94,7 @@ impl Worker {
         Ok(match inner.store.release(release, |snapshot| gates::ask(snapshot, &NEEDS)).await? {
             Released::Go { job, call } => {
                 tracing::info!(job = job.id, rule = job.rule, subject = job.subject, "released");
-                tokio::spawn(self.clone().submit(job, call, request, permit));
+                tokio::spawn(self.clone().submit(*job, call, request, permit));
                 Step::Moved
             }
             Released::Waits { until, .. } => Step::WaitsNow(until),

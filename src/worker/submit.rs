@@ -69,7 +69,7 @@ impl Worker {
         for times in 0.. {
             match write().await {
                 Ok(()) => return,
-                Err(error @ (StoreError::Busy { .. } | StoreError::Other { .. })) => {
+                Err(error @ (StoreError::Busy(_) | StoreError::Database(_))) => {
                     tracing::error!(job, %error, "the outcome of a call could not be stored; trying again");
                     tokio::time::sleep(doubled(RECORD, times)).await;
                 }

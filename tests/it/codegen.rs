@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookrun::codegen::door::PAGE;
-use hookrun::codegen::wire::{read_time, signed_prompt};
+use hookrun::codegen::wire::read_time;
 use hookrun::codegen::{CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag};
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
@@ -82,7 +82,7 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 fn request() -> CreateRun {
     CreateRun {
         job: "job-1".to_owned(),
-        prompt: signed_prompt("Fix it.\n", "job-1"),
+        prompt: "Fix it.\n\nhookrun job job-1".to_owned(),
         repo_id: Some(3),
         model: None,
         agent_type: None,

@@ -1,6 +1,14 @@
-//! The integration tests, one module for each room.
+//! The integration tests, one module for each room and one for the real binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod codegen;
 mod sandbox;
+mod webhook_core;
+mod webhook_github;
+mod webhook_gitlab;
+mod webhook_jira;
+mod webhook_payloads;
+mod webhook_signatures;
+mod webhook_support;
+mod webhook_verify;
 mod worker;

@@ -2,4 +2,8 @@
 
 mod answers;
 mod bench;
+mod faults;
+mod life;
 mod limits;
+mod refusals;
+mod sdk;

@@ -148,10 +148,14 @@ async fn a_restart_between_sending_and_the_answer_makes_no_second_run() {
     let bench = Bench::new().await;
     bench.fault(Call::Create, Fault::Slow { millis: 60_000, when: When::After });
     let job = bench.job().await;
-    bench.worker.release_tick().await.unwrap();
+    // A life of its own, which ends in the middle of the call.
+    let life = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let worker = bench.worker.clone();
+    life.spawn(async move { worker.release_tick().await.map(drop) }).await.unwrap().unwrap();
     while bench.runs_of(&job).is_empty() {
         tokio::task::yield_now().await;
     }
+    life.shutdown_background();
     let bench = bench.restart().await;
     assert_eq!(bench.state(&job).await, JobState::Uncertain);
     bench.release().await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hookrun::model::job::JobState;
+use hookrun::sandbox::{Call, Fault, When};
 use hookrun::worker::RepoTarget;
 
 use super::bench::{Bench, Setting};
@@ -10,14 +11,22 @@ use super::bench::{Bench, Setting};
 #[tokio::test]
 async fn a_github_repository_is_mapped_by_the_services_own_list() {
     let bench = Bench::new().await;
+    bench.fault(Call::Create, Fault::Slow { millis: 60_000, when: When::After });
     let early = bench.job().await;
-    bench.release().await;
+    bench.worker.release_tick().await.unwrap();
+    let reason = bench.find(&early).await.reason;
+    assert!(reason.contains("acme/widgets"), "{reason}");
+    while bench.runs_of(&early).is_empty() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(bench.runs_of(&early)[0].repo_id, None, "no release waits for the list");
-    assert!(bench.find(&early).await.reason.contains("acme/widgets"), "{}", bench.find(&early).await.reason);
 
     bench.worker.repos_tick().await.unwrap();
     let mapped = bench.job().await;
-    bench.release().await;
+    bench.worker.release_tick().await.unwrap();
+    while bench.runs_of(&mapped).is_empty() {
+        tokio::task::yield_now().await;
+    }
     let id = bench.store.repo_id("acme/widgets").await.unwrap();
     assert!(id.is_some());
     assert_eq!(bench.runs_of(&mapped)[0].repo_id, id);
@@ -76,7 +85,9 @@ prompt = "Fix it."
 async fn one_unfinished_run_for_each_subject_and_others_do_not_wait_for_it() {
     let bench = Bench::new().await;
     let first = bench.job_on("github", "acme/widgets", "main", &"a".repeat(40)).await;
+    bench.advance(1);
     let second = bench.job_on("github", "acme/widgets", "main", &"b".repeat(40)).await;
+    bench.advance(1);
     let other = bench.job_on("github", "acme/widgets", "other", &"c".repeat(40)).await;
     bench.release().await;
     assert_eq!(bench.state(&first).await, JobState::Running);

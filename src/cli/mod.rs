@@ -1,0 +1,89 @@
+//! The commands: each in a file of its own; arguments are read here and exit codes made here.
+
+mod check;
+mod demo;
+mod demo_story;
+mod healthcheck;
+mod printer;
+mod sandbox;
+mod schema;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use printer::Printer;
+
+/// What a command ends with (DESIGN section 4): 0 done, 1 failed while running, 78 the configuration is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Failed while running.
+    Failed,
+    /// The configuration is wrong; every problem was listed.
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Configuration => Self::from(78),
+        }
+    }
+}
+
+/// Webhooks of GitHub, GitLab and Jira become coding-agent runs: verified, matched, queued, sent inside the limits and
+/// followed to their end.
+#[derive(Debug, Parser)]
+#[command(name = "hookrun", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole product on this machine: signed example webhooks go through to finished runs
+    Demo(demo::DemoArguments),
+    /// Receive webhooks, send and follow runs, serve the status API and the dashboard
+    Serve(serve::ServeArguments),
+    /// List every problem of settings and rules at once; exit code 78 when there is one
+    Check(check::CheckArguments),
+    /// Play the Codegen API locally
+    Sandbox(sandbox::SandboxArguments),
+    /// Print a generated file: JSON schemas, the OpenAPI document, the annotated default settings
+    Schema(schema::SchemaArguments),
+    /// Ask a running hookrun whether it is ready; for containers
+    Healthcheck(healthcheck::HealthcheckArguments),
+}
+
+/// Reads the arguments, runs the command and makes the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let printer = Printer::new();
+    // reqwest is built without a TLS provider of its own; only a second installation could fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let result = match arguments.command {
+        Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
+        Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
+        Command::Check(arguments) => check::run(&arguments, printer),
+        Command::Sandbox(arguments) => block_on(sandbox::run(arguments, printer)),
+        Command::Schema(arguments) => schema::run(&arguments, printer),
+        Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            printer.talk(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,38 @@
+//! `hookrun schema`: prints the files in `config/` that are generated from the code.
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::printer::Printer;
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArguments {
+    /// Which file
+    of: Generated,
+}
+
+/// The generated files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// JSON schema of the settings: config/hookrun.schema.json
+    Settings,
+    /// JSON schema of the rules file: config/rules.schema.json
+    Rules,
+    /// The status API: config/openapi.json
+    Openapi,
+}
+
+/// The text of a generated file, as it stands in `config/`.
+pub fn generated(of: Generated) -> serde_json::Result<String> {
+    let document = match of {
+        Generated::Settings => crate::config::json_schema(),
+        Generated::Rules => crate::rules::json_schema(),
+        Generated::Openapi => crate::server::openapi(),
+    };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+pub(super) fn run(arguments: &SchemaArguments, printer: Printer) -> anyhow::Result<Exit> {
+    printer.line(generated(arguments.of)?.trim_end());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,32 @@
+//! `hookrun serve`: the daemon, from settings to the last task's end.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Exit;
+use super::printer::Printer;
+use super::settings::{self, SettingsArguments};
+use crate::app::App;
+use crate::model::clock::SystemClock;
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+pub(super) async fn run(arguments: ServeArguments, printer: Printer) -> anyhow::Result<Exit> {
+    let Some(ready) = settings::read(arguments.settings, printer) else {
+        return Ok(Exit::Configuration);
+    };
+    telemetry::start(&ready.settings.log)?;
+    let app = App::start(ready.settings, Arc::new(ready.rules), Arc::new(SystemClock::new())).await?;
+    printer.line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
+    printer.line(format_args!("dashboard  http://{}/", app.admin));
+    app.lifecycle().listen_for_signals().context("cannot listen for signals")?;
+    let clean = app.run_until_stopped().await;
+    Ok(if clean { Exit::Done } else { Exit::Failed })
+}

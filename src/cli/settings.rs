@@ -1,0 +1,55 @@
+//! Settings and rules as every command reads them: from file, environment and flags, with all problems listed at once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::printer::{Printer, Style};
+use crate::config::{Input, Overrides, Settings};
+use crate::model::problem::{Problem, Severity};
+use crate::rules::{self, RuleSet};
+
+/// Flags that settings come from; they win over the environment and the file.
+#[derive(Debug, Args)]
+pub(super) struct SettingsArguments {
+    /// The settings file
+    #[arg(long, value_name = "FILE", env = "HOOKRUN_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What a command that serves needs.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) settings: Settings,
+    pub(super) rules: RuleSet,
+}
+
+/// Reads settings and rules; on any error every problem was listed and there is nothing.
+pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Ready> {
+    let input =
+        Input { file: arguments.config, env: std::env::vars().collect(), flags: arguments.overrides };
+    let (settings, mut problems) = match Settings::load(input) {
+        Ok((settings, warnings)) => (Some(settings), warnings),
+        Err(problems) => (None, problems),
+    };
+    let mut rules = None;
+    if let Some(settings) = &settings {
+        let loaded = rules::load(&settings.rules.path);
+        problems.extend(loaded.problems);
+        rules = loaded.rules;
+    }
+    list(&problems, printer);
+    Some(Ready { settings: settings?, rules: rules? })
+}
+
+fn list(problems: &[Problem], printer: Printer) {
+    for problem in problems {
+        let style = match problem.severity {
+            Severity::Error => Style::Bad,
+            Severity::Warning => Style::Warn,
+        };
+        printer.talk(printer.paint(style, problem));
+    }
+}

@@ -1,0 +1,141 @@
+//! Intake: a delivery becomes verdicts and one transaction; what the server, replay, explain, test and demo share.
+
+mod decide;
+mod enrich;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+
+use crate::model::acceptance::{Acceptance, Accepted};
+use crate::model::clock::Clock;
+use crate::model::delivery::DeliveryOutcome;
+use crate::model::id::new_id;
+use crate::rules::{Patterns, RuleSet};
+use crate::store::{Store, StoreError};
+use crate::webhook::{self, Delivery, Refusal, SourceSpec};
+
+pub use decide::Decided;
+
+/// A configured sender and the repositories and projects that it may speak for.
+#[derive(Debug)]
+pub struct Door {
+    /// What the verifier needs to know.
+    pub spec: SourceSpec,
+    /// What it may speak for.
+    pub repos: Patterns,
+}
+
+/// The way in: every source, the rules in force and the store.
+#[derive(Debug)]
+pub struct Intake {
+    doors: BTreeMap<String, Door>,
+    rules: Arc<RuleSet>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+}
+
+/// What became of a webhook that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Our id of the delivery.
+    pub delivery: String,
+    /// What became of it.
+    pub outcome: DeliveryOutcome,
+    /// The jobs that were made or joined.
+    pub jobs: Vec<String>,
+    /// What is missing for rules to decide, e.g. `"draft unknown: subscribe to pull_request"`.
+    pub missing: Vec<String>,
+}
+
+/// Why a webhook is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Unknown source, missing or wrong signature: alike for the sender; the word is for counting.
+    Unauthorized(&'static str),
+    /// Malformed; the reason is shown.
+    BadRequest(String),
+    /// Not a content type that the host sends; the reason is shown.
+    UnsupportedMediaType(String),
+    /// The signed timestamp is out of tolerance.
+    Stale,
+    /// It cannot be committed now.
+    Overloaded {
+        /// Seconds until another try is worth it.
+        retry_after_s: u64,
+    },
+    /// It failed here; the cause was logged.
+    Internal,
+}
+
+/// How long a sender is asked to wait when the store cannot take a delivery.
+const RETRY_AFTER_S: u64 = 10;
+
+impl Intake {
+    /// An intake for these sources.
+    pub fn new(doors: Vec<Door>, rules: Arc<RuleSet>, store: Store, clock: Arc<dyn Clock>) -> Self {
+        let doors = doors.into_iter().map(|door| (door.spec.name.clone(), door)).collect();
+        Self { doors, rules, store, clock }
+    }
+
+    /// Takes one request: verify, understand, decide, commit. `Ok` means that everything it caused is on disk.
+    pub async fn receive(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<Receipt, Rejection> {
+        let door = self.doors.get(source).ok_or(Rejection::Unauthorized("unknown_source"))?;
+        let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall()).map_err(Rejection::from)?;
+        let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
+        let mut missing: Vec<String> =
+            accepted.verdicts.iter().filter(|verdict| verdict.is_unknown()).map(|verdict| verdict.reason.clone()).collect();
+        missing.sort();
+        missing.dedup();
+        Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, missing })
+    }
+
+    async fn accept(&self, door: &Door, delivery: &Delivery) -> Result<Accepted, StoreError> {
+        let now = self.clock.now();
+        let id = new_id(now);
+        let said = webhook::understand(delivery);
+        let decided = self.decide(door, delivery, &id, said).await?;
+        let acceptance = Acceptance {
+            id,
+            source: door.spec.name.clone(),
+            secret_label: delivery.secret_label().to_owned(),
+            sender_id: delivery.sender_id().map(str::to_owned),
+            body_sha256: delivery.body_sha256().to_owned(),
+            body: delivery.body().clone(),
+            headers: delivery.headers().to_vec(),
+            received_at: now,
+            native: decided.native,
+            events: decided.events,
+            subjects: decided.subjects,
+            checks: decided.checks,
+            resets: decided.resets,
+            verdicts: decided.verdicts,
+            requests: decided.requests,
+            outcome: decided.outcome,
+            reason: decided.reason,
+        };
+        self.store.accept(acceptance).await
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthorized { reason } => Self::Unauthorized(reason),
+            Refusal::BadRequest { reason } => Self::BadRequest(reason),
+            Refusal::UnsupportedMediaType { .. } => Self::UnsupportedMediaType(refusal.to_string()),
+            Refusal::Stale => Self::Stale,
+        }
+    }
+}
+
+fn rejection(error: &StoreError) -> Rejection {
+    if let StoreError::Busy(_) = error {
+        tracing::warn!(%error, "a delivery could not be committed");
+        return Rejection::Overloaded { retry_after_s: RETRY_AFTER_S };
+    }
+    tracing::error!(%error, "a delivery could not be committed");
+    Rejection::Internal
+}

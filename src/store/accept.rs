@@ -1,0 +1,161 @@
+//! The accept transaction: deliveries, what they teach, claims and the jobs that they make or join.
+
+use std::collections::HashSet;
+
+use sqlx::Row;
+
+use super::errors::{Result, StoreError};
+use super::joining::{Arriving, Jobs, Standing};
+use super::sqlite::Tx;
+use super::{rows, sql, subjects};
+use crate::model::acceptance::{Acceptance, Accepted};
+use crate::model::clock::Timestamp;
+use crate::model::decision::Ruling;
+use crate::model::delivery::DeliveryOutcome;
+
+/// Writes a group of deliveries, in the order in which they arrived.
+pub(super) async fn group(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<Vec<Accepted>> {
+    subjects::learn(tx, group, now).await?;
+    let mut claimed = claim(tx, group, now).await?;
+    let mut jobs = Jobs::default();
+    let mut accepted = Vec::with_capacity(group.len());
+    for acceptance in group {
+        accepted.push(settle(tx, acceptance, &mut claimed, &mut jobs, now).await?);
+    }
+    jobs.write(tx, now).await?;
+    write_deliveries(tx, group, &accepted).await?;
+    write_bodies(tx, group).await?;
+    Ok(accepted)
+}
+
+/// Claims what nobody has claimed; the answer holds each fresh claim once, for the first in the group that wants it.
+async fn claim(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<HashSet<(String, String)>> {
+    let mut wanted = HashSet::new();
+    let requests = group.iter().flat_map(|it| &it.requests).map(|(_, request)| (&request.rule, &request.happening));
+    let distinct: Vec<_> = requests.filter(|claim| wanted.insert(*claim)).collect();
+    let mut claimed = HashSet::new();
+    for run in sql::runs(&distinct) {
+        let mut query = sql::many(
+            "INSERT INTO claims (rule, happening, claimed_at)",
+            run.len(),
+            3,
+            "ON CONFLICT (rule, happening) DO NOTHING RETURNING rule, happening",
+        );
+        for (rule, happening) in run {
+            query = query.bind(*rule).bind(*happening).bind(now.0);
+        }
+        for row in query.fetch_all(&mut **tx).await? {
+            claimed.insert((row.try_get("rule")?, row.try_get("happening")?));
+        }
+    }
+    Ok(claimed)
+}
+
+/// Carries out what the rules asked for one delivery and finishes their verdicts.
+async fn settle(
+    tx: &mut Tx<'_>,
+    acceptance: &Acceptance,
+    claimed: &mut HashSet<(String, String)>,
+    jobs: &mut Jobs,
+    now: Timestamp,
+) -> Result<Accepted> {
+    let mut verdicts = acceptance.verdicts.clone();
+    let mut made = Vec::new();
+    for (at, request) in &acceptance.requests {
+        let verdict = verdicts.get_mut(*at).ok_or(StoreError::Conflict("a request without a verdict".into()))?;
+        verdict.key = Some(request.key.clone());
+        verdict.happening = Some(request.happening.clone());
+        if !claimed.remove(&(request.rule.clone(), request.happening.clone())) {
+            verdict.decision = Ruling::Duplicate;
+            "this rule has acted on this happening before".clone_into(&mut verdict.reason);
+            continue;
+        }
+        let event = acceptance
+            .events
+            .get(verdict.event)
+            .ok_or(StoreError::Conflict("a verdict about an event that is not there".into()))?;
+        let arriving = Arriving {
+            delivery: &acceptance.id,
+            source: &acceptance.source,
+            received_at: acceptance.received_at,
+            event,
+        };
+        let (decision, job) = match jobs.take(tx, request, &arriving, now).await? {
+            Standing::New(job) => (Ruling::Queued, job),
+            Standing::Joins(job) => {
+                "joined the job that waits for this key".clone_into(&mut verdict.reason);
+                (Ruling::Joined, job)
+            }
+            Standing::Late(job) => {
+                "the one run of this commit was sent already".clone_into(&mut verdict.reason);
+                (Ruling::Late, job)
+            }
+        };
+        verdict.decision = decision;
+        if decision != Ruling::Late && !made.contains(&job) {
+            made.push(job.clone());
+        }
+        verdict.job = Some(job);
+    }
+    let (outcome, reason) = outcome(acceptance, made.len());
+    Ok(Accepted { delivery: acceptance.id.clone(), outcome, reason, jobs: made, verdicts })
+}
+
+fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
+    if acceptance.requests.is_empty() {
+        return (acceptance.outcome, acceptance.reason.clone());
+    }
+    match jobs {
+        0 => (DeliveryOutcome::Duplicate, "every rule that matches has acted on this before".to_owned()),
+        1 => (DeliveryOutcome::Accepted, "1 job".to_owned()),
+        many => (DeliveryOutcome::Accepted, format!("{many} jobs")),
+    }
+}
+
+async fn write_deliveries(tx: &mut Tx<'_>, group: &[Acceptance], accepted: &[Accepted]) -> Result<()> {
+    let pairs: Vec<_> = group.iter().zip(accepted).collect();
+    for run in sql::runs(&pairs) {
+        let mut query = sql::many(
+            "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
+             kind, subject, repo, outcome, reason, verdicts)",
+            run.len(),
+            14,
+            "",
+        );
+        for (acceptance, accepted) in run {
+            let event = acceptance.events.first();
+            query = query
+                .bind(&acceptance.id)
+                .bind(&acceptance.source)
+                .bind(&acceptance.secret_label)
+                .bind(&acceptance.sender_id)
+                .bind(&acceptance.body_sha256)
+                .bind(acceptance.body.len() as i64)
+                .bind(acceptance.received_at.0)
+                .bind(&acceptance.native)
+                .bind(event.and_then(|event| event.kind).map(crate::model::event::Kind::as_str))
+                .bind(event.map(|event| event.subject.key.as_str()).filter(|key| !key.is_empty()))
+                .bind(event.and_then(|event| event.repo.as_deref().or(event.project.as_deref())))
+                .bind(accepted.outcome.as_str())
+                .bind(&accepted.reason)
+                .bind(rows::to_json(&accepted.verdicts));
+        }
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+async fn write_bodies(tx: &mut Tx<'_>, group: &[Acceptance]) -> Result<()> {
+    for run in sql::runs(group) {
+        let mut query = sql::many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
+        for acceptance in run {
+            query = query
+                .bind(&acceptance.id)
+                .bind(acceptance.received_at.0)
+                .bind(rows::to_json(&acceptance.headers))
+                .bind(lz4_flex::block::compress_prepend_size(&acceptance.body));
+        }
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}

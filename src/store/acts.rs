@@ -1,0 +1,88 @@
+//! What a person, or the worker for want of one, does to a job: hold, cancel, retry.
+
+use super::errors::{Result, StoreError};
+use super::sqlite::begin;
+use super::{Store, jobs};
+use crate::model::id::new_id;
+use crate::model::job::JobState;
+
+impl Store {
+    /// Holds a queued or uncertain job for a person. With a revision, only if it has not changed since.
+    pub async fn hold(&self, job: &str, revision: Option<i64>, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        if revision.is_some_and(|revision| revision >= 0)
+            && jobs::get(&mut tx, job).await?.revision != revision.unwrap_or_default()
+        {
+            return Err(StoreError::Conflict(format!("job {job} changed meanwhile")));
+        }
+        let from = &[JobState::Queued, JobState::Uncertain];
+        let change = jobs::Change { job, from, to: JobState::Held, reason, due_at: None };
+        jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// Cancels a job that was not sent.
+    pub async fn cancel(&self, job: &str, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let from = &[JobState::Queued, JobState::Held];
+        let change = jobs::Change { job, from, to: JobState::Cancelled, reason, due_at: None };
+        jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// Repeats an ended job as a new one with its events; a held job goes back to the queue itself. Answers the id of
+    /// the job that is queued now. Attempts of the subject start anew: a person asked.
+    pub async fn retry(&self, job: &str) -> Result<String> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        let old = jobs::get(&mut tx, job).await?;
+        let id = if old.state == JobState::Held {
+            if old.submitted_at.is_some() && old.run.is_none() {
+                return Err(StoreError::Conflict(format!(
+                    "job {job} was sent and nobody knows whether a run was made: say adopt or absent"
+                )));
+            }
+            let reason = "retried by a person";
+            let change = jobs::Change { job, from: &[JobState::Held], to: JobState::Queued, reason, due_at: Some(now) };
+            jobs::change(&mut tx, &change, now).await?;
+            job.to_owned()
+        } else if old.state.is_ended() || old.state == JobState::Lost {
+            let id = new_id(now);
+            let new = jobs::NewJob {
+                id: &id,
+                rule: &old.rule,
+                source: &old.source,
+                key: &old.key,
+                subject: &old.subject,
+                repo: old.repo.as_deref(),
+                sha: old.sha.as_deref(),
+                due_at: now,
+                settled_by: now,
+                retry_of: Some(job),
+                reason: "retried by a person",
+            };
+            if jobs::open_of_key(&mut tx, &old.rule, &old.key).await? {
+                return Err(StoreError::Conflict("a job of the same rule and key waits already".into()));
+            }
+            jobs::insert(&mut tx, &new, now).await?;
+            jobs::copy_events(&mut tx, job, &id).await?;
+            id
+        } else {
+            return Err(StoreError::Conflict(format!("job {job} is {} and has not ended", old.state)));
+        };
+        sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(&old.subject).execute(&mut *tx).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(id)
+    }
+}

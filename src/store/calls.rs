@@ -1,0 +1,170 @@
+//! Windows: which calls are under way or ended less than a window ago, and which classes are frozen.
+
+use sqlx::Row;
+
+use super::errors::{Result, StoreError};
+use super::sqlite::{Conn, Tx, begin};
+use super::{Store, sql};
+use crate::model::clock::Timestamp;
+use crate::model::gate::{Freeze, WindowUse};
+use crate::model::id::new_id;
+use crate::model::limits::{CallClass, ClassLimits};
+
+/// A call that holds slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallId(pub(super) String);
+
+/// The answer to a wish for slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// One slot of every class is taken; the call must be ended.
+    Taken(CallId),
+    /// A class is full or frozen.
+    Full {
+        /// When it may be free, if that is known: not when all slots belong to calls under way.
+        until: Option<Timestamp>,
+        /// Which class, and why.
+        reason: String,
+    },
+}
+
+/// How every window is used. A slot is free again one full window after the *answer* to the call that used it.
+pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
+    let mut windows = Vec::with_capacity(CallClass::ALL.len());
+    for class in CallClass::ALL {
+        let limit = limits.of(class);
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at IS NULL) AS open, \
+             (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at > $2) AS recent",
+        )
+        .bind(class.as_str())
+        .bind(now.minus(limit.per).0)
+        .fetch_one(&mut *conn)
+        .await?;
+        let (open, recent): (i64, i64) = (row.try_get("open")?, row.try_get("recent")?);
+        let used = (open + recent) as u32;
+        let mut next_free = None;
+        if used >= limit.count && recent > 0 {
+            // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk.
+            let nth = i64::from(used - limit.count).min(recent - 1);
+            let row = sqlx::query(
+                "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
+            )
+            .bind(class.as_str())
+            .bind(now.minus(limit.per).0)
+            .bind(nth)
+            .fetch_one(&mut *conn)
+            .await?;
+            next_free = Some(Timestamp(row.try_get("ended_at")?).plus(limit.per));
+        }
+        windows.push(WindowUse { class, used, limit: limit.count, next_free });
+    }
+    Ok(windows)
+}
+
+pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Freeze>> {
+    let rows = sqlx::query("SELECT class, until_at, reason FROM freezes WHERE until_at > $1 ORDER BY class")
+        .bind(now.0)
+        .fetch_all(conn)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let class: &str = row.try_get("class")?;
+            let class =
+                class.parse().map_err(|detail| StoreError::Corrupt { table: "freezes", column: "class", detail })?;
+            Ok(Freeze { class, until: Timestamp(row.try_get("until_at")?), reason: row.try_get("reason")? })
+        })
+        .collect()
+}
+
+/// Begins a call that is charged to every one of these classes; the caller has seen that they have room.
+pub(super) async fn begin_call(
+    tx: &mut Tx<'_>,
+    classes: &[CallClass],
+    purpose: &str,
+    now: Timestamp,
+) -> Result<CallId> {
+    let id = new_id(now);
+    let mut query = sql::many("INSERT INTO calls (id, class, purpose, began_at)", classes.len(), 4, "");
+    for class in classes {
+        query = query.bind(&id).bind(class.as_str()).bind(purpose).bind(now.0);
+    }
+    query.execute(&mut **tx).await?;
+    Ok(CallId(id))
+}
+
+pub(super) async fn end(tx: &mut Tx<'_>, call: &CallId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE calls SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
+        .bind(&call.0)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Takes a slot in each of these classes, all or none.
+    pub async fn take_slots(&self, classes: &[CallClass], purpose: &str) -> Result<Slot> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        if let Some(freeze) = freezes_at(&mut tx, now).await?.into_iter().find(|it| classes.contains(&it.class)) {
+            return Ok(Slot::Full { until: Some(freeze.until), reason: freeze.reason });
+        }
+        let uses = window_uses(&mut tx, &self.inner.limits, now).await?;
+        if let Some(full) = uses.iter().find(|it| classes.contains(&it.class) && it.free() == 0) {
+            let reason = format!("the {} window is full ({} of {})", full.class, full.used, full.limit);
+            return Ok(Slot::Full { until: full.next_free, reason });
+        }
+        let call = begin_call(&mut tx, classes, purpose, now).await?;
+        tx.commit().await?;
+        Ok(Slot::Taken(call))
+    }
+
+    /// Ends a call: its slots are free one window from now.
+    pub async fn end_call(&self, call: &CallId) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        end(&mut tx, call, self.inner.clock.now()).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// Freezes a class until a moment; of two freezes the one that ends later counts.
+    pub async fn freeze(&self, class: CallClass, until: Timestamp, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        sqlx::query(
+            "INSERT INTO freezes (class, until_at, reason) VALUES ($1, $2, $3) ON CONFLICT (class) DO UPDATE SET \
+             until_at = excluded.until_at, reason = excluded.reason WHERE excluded.until_at > freezes.until_at",
+        )
+        .bind(class.as_str())
+        .bind(until.0)
+        .bind(reason)
+        .execute(&mut *writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Ends a freeze.
+    pub async fn thaw(&self, class: CallClass) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        sqlx::query("DELETE FROM freezes WHERE class = $1").bind(class.as_str()).execute(&mut *writer).await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// How every window is used now.
+    pub async fn windows(&self) -> Result<Vec<WindowUse>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        window_uses(&mut conn, &self.inner.limits, self.inner.clock.now()).await
+    }
+
+    /// The classes that are frozen now.
+    pub async fn freezes(&self) -> Result<Vec<Freeze>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        freezes_at(&mut conn, self.inner.clock.now()).await
+    }
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with the store, told apart by what the caller should do.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// An error of the store.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It cannot write now: locked, out of time, disk full. Trying again later may help; nothing was changed.
+    #[error("the database cannot take this now: {0}")]
+    Busy(String),
+    /// Another process owns the file.
+    #[error("{} belongs to another hookrun that is running; stop it first, or use a database of your own", path.display())]
+    Owned {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The address of the database is not one that this build understands.
+    #[error("{0}")]
+    Address(String),
+    /// A stored row is not what it must be: the data is wrong, not the database down.
+    #[error("a row of {table} has a bad {column}: {detail}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The row was not in the state that the change needs, or has changed since it was read.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such row.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// A cursor that no page of ours gave.
+    #[error("the cursor is not one of ours")]
+    BadCursor,
+    /// Anything else.
+    #[error("database: {0}")]
+    Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The file or its folder cannot be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+                Self::Busy(error.to_string())
+            }
+            sqlx::Error::Database(database) if super::sqlite::is_busy(database.as_ref()) => {
+                Self::Busy(error.to_string())
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// The result of every call of the store.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -1,0 +1,168 @@
+//! The row of a job: how one is made, and how its state changes, checked every time.
+
+use sqlx::Row;
+
+use super::errors::{Result, StoreError};
+use super::rows;
+use super::sqlite::{Conn, Tx};
+use crate::model::clock::Timestamp;
+use crate::model::job::{Job, JobState};
+
+/// What a new job starts with.
+#[derive(Debug)]
+pub(super) struct NewJob<'a> {
+    pub(super) id: &'a str,
+    pub(super) rule: &'a str,
+    pub(super) source: &'a str,
+    pub(super) key: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) repo: Option<&'a str>,
+    pub(super) sha: Option<&'a str>,
+    pub(super) due_at: Timestamp,
+    pub(super) settled_by: Timestamp,
+    pub(super) retry_of: Option<&'a str>,
+    pub(super) reason: &'a str,
+}
+
+/// Makes a queued job. Lanes (rule and repository) are what a blocked head must not hold up for others.
+pub(super) async fn insert(tx: &mut Tx<'_>, job: &NewJob<'_>, now: Timestamp) -> Result<()> {
+    let lane = format!("{}\u{1f}{}", job.rule, job.repo.unwrap_or_default());
+    sqlx::query(
+        "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, state, reason, created_at, due_at, \
+         settled_by, updated_at, retry_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $10, $13)",
+    )
+    .bind(job.id)
+    .bind(job.rule)
+    .bind(job.source)
+    .bind(job.key)
+    .bind(lane)
+    .bind(job.subject)
+    .bind(job.repo)
+    .bind(job.sha)
+    .bind(job.reason)
+    .bind(now.0)
+    .bind(job.due_at.0)
+    .bind(job.settled_by.0)
+    .bind(job.retry_of)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// One job with its run.
+pub(super) async fn find(conn: &mut Conn, id: &str) -> Result<Option<Job>> {
+    let row = sqlx::query(const_format(rows::JOB)).bind(id).fetch_optional(conn).await?;
+    row.as_ref().map(rows::job).transpose()
+}
+
+/// One job with its run, which must be there.
+pub(super) async fn get(conn: &mut Conn, id: &str) -> Result<Job> {
+    find(conn, id).await?.ok_or_else(|| StoreError::NotFound(format!("job {id}")))
+}
+
+fn const_format(select: &'static str) -> sqlx::AssertSqlSafe<String> {
+    // Newest run first: a job has more than one only after it was adopted anew.
+    sqlx::AssertSqlSafe(format!("{select} WHERE j.id = $1 ORDER BY r.id DESC LIMIT 1"))
+}
+
+/// How a job's state changes.
+#[derive(Debug)]
+pub(super) struct Change<'a> {
+    pub(super) job: &'a str,
+    /// The states that it may come from; each must be allowed to become `to`.
+    pub(super) from: &'a [JobState],
+    pub(super) to: JobState,
+    pub(super) reason: &'a str,
+    /// A new due time, for those that go back to the queue.
+    pub(super) due_at: Option<Timestamp>,
+}
+
+/// Changes a job's state and answers the one it came from. Checks that the change is legal and that one row changed.
+pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp) -> Result<JobState> {
+    let before = get(tx, change.job).await?.state;
+    if !change.from.contains(&before) || !before.may_become(change.to) {
+        return Err(StoreError::Conflict(format!("job {} is {before} and cannot become {}", change.job, change.to)));
+    }
+    if change.to.is_open() && !before.is_open() {
+        merge_open(tx, change.job, now).await?;
+    }
+    let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
+    let changed = sqlx::query(
+        "UPDATE jobs SET state = $3, reason = $4, updated_at = $5, ended_at = $6, due_at = COALESCE($7, due_at), \
+         submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, revision = revision + 1 \
+         WHERE id = $1 AND state = $2",
+    )
+    .bind(change.job)
+    .bind(before.as_str())
+    .bind(change.to.as_str())
+    .bind(change.reason)
+    .bind(now.0)
+    .bind(ended_at)
+    .bind(change.due_at.map(|at| at.0))
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    affected_one(changed, change.job)?;
+    Ok(before)
+}
+
+/// An update that must have changed one row.
+pub(super) fn affected_one(changed: u64, job: &str) -> Result<()> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::Conflict(format!("job {job} changed meanwhile"))) }
+}
+
+/// A job that comes back to the queue takes over what a newer one of the same rule and key has gathered meanwhile: two
+/// open jobs of one key would be two runs of one cause.
+async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
+    let other = sqlx::query(
+        "SELECT o.id, o.events, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
+         AND o.id <> j.id AND o.state IN ('queued', 'held') WHERE j.id = $1",
+    )
+    .bind(job)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = other else { return Ok(()) };
+    let (other, theirs, mine): (String, i64, i64) = (row.try_get("id")?, row.try_get("events")?, row.try_get("mine")?);
+    let joined = Change {
+        job: &other,
+        from: &[JobState::Queued, JobState::Held],
+        to: JobState::Superseded,
+        reason: "joined an earlier job of the same key that came back to the queue",
+        due_at: None,
+    };
+    Box::pin(change(tx, &joined, now)).await?;
+    sqlx::query("UPDATE job_events SET job = $1, seq = seq + $3 WHERE job = $2")
+        .bind(job)
+        .bind(&other)
+        .bind(mine)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("UPDATE jobs SET events = $2 WHERE id = $1").bind(job).bind(mine + theirs).execute(&mut **tx).await?;
+    sqlx::query("UPDATE jobs SET events = 0 WHERE id = $1").bind(&other).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Whether a job of this rule and key is open.
+pub(super) async fn open_of_key(conn: &mut Conn, rule: &str, key: &str) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM jobs WHERE rule = $1 AND key = $2 AND state IN ('queued', 'held')")
+        .bind(rule)
+        .bind(key)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Gives a job the events of another.
+pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
+    let copied = sqlx::query(
+        "INSERT INTO job_events (job, seq, delivery, received_at, event) \
+         SELECT $2, seq, delivery, received_at, event FROM job_events WHERE job = $1",
+    )
+    .bind(from)
+    .bind(to)
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    sqlx::query("UPDATE jobs SET events = $2 WHERE id = $1").bind(to).bind(copied as i64).execute(&mut **tx).await?;
+    Ok(())
+}

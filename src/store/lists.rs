@@ -1,0 +1,287 @@
+//! Reading for people: pages of deliveries, jobs and runs, single ones, counts.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::errors::{Result, StoreError};
+use super::{Store, jobs, queue, rows};
+use crate::model::clock::Timestamp;
+use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
+use crate::model::job::{Job, JobState};
+use crate::model::run::{RunPhase, RunRecord};
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct PageRequest {
+    /// Items at most.
+    pub limit: u32,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A part of a list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The cursor of the next page, if there is one; safe in a URL.
+    pub next: Option<String>,
+}
+
+/// Which deliveries are wanted; `None` is any.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Of this source.
+    pub source: Option<String>,
+    /// With this outcome.
+    pub outcome: Option<DeliveryOutcome>,
+    /// Of this kind, in our words.
+    pub kind: Option<String>,
+    /// About this repository or project.
+    pub repo: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
+}
+
+/// Which jobs are wanted; `None` or empty is any.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// In one of these states.
+    pub states: Vec<JobState>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// Made by a delivery of this source.
+    pub source: Option<String>,
+    /// About this repository or project.
+    pub repo: Option<String>,
+    /// About this subject.
+    pub subject: Option<String>,
+}
+
+/// Which runs are wanted; `None` is any.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// In this phase.
+    pub phase: Option<RunPhase>,
+    /// Of this rule.
+    pub rule: Option<String>,
+    /// Of this job.
+    pub job: Option<String>,
+}
+
+/// A body as it arrived.
+#[derive(Clone, Debug)]
+pub struct StoredBody {
+    /// The body.
+    pub body: Bytes,
+    /// The headers that are needed to understand it again.
+    pub headers: Vec<(String, String)>,
+    /// The source that sent it.
+    pub source: String,
+    /// The label of the secret that it was verified with.
+    pub secret_label: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+/// How much a rule has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCount {
+    /// The rule.
+    pub rule: String,
+    /// Its jobs.
+    pub jobs: u64,
+    /// When the newest was made.
+    pub last: Option<Timestamp>,
+}
+
+/// A condition `column = value` of a list.
+type Condition = (&'static str, Option<String>);
+
+impl Store {
+    /// A page of deliveries.
+    pub async fn deliveries(&self, filter: &DeliveryFilter, page: &PageRequest) -> Result<Page<DeliveryRecord>> {
+        let conditions = [
+            ("d.source", filter.source.clone()),
+            ("d.outcome", filter.outcome.map(|outcome| outcome.as_str().to_owned())),
+            ("d.kind", filter.kind.clone()),
+            ("d.repo", filter.repo.clone()),
+            ("d.subject", filter.subject.clone()),
+        ];
+        let list = List { select: "SELECT d.* FROM deliveries d", id: "d.id", conditions: &conditions, extra: "" };
+        self.page(&list, page, rows::delivery, |delivery| delivery.id.clone()).await
+    }
+
+    /// A page of jobs.
+    pub async fn jobs(&self, filter: &JobFilter, page: &PageRequest) -> Result<Page<Job>> {
+        let conditions = [
+            ("j.rule", filter.rule.clone()),
+            ("j.source", filter.source.clone()),
+            ("j.repo", filter.repo.clone()),
+            ("j.subject", filter.subject.clone()),
+        ];
+        // State words are ours, never a reader's text.
+        let states: Vec<String> = filter.states.iter().map(|state| format!("'{state}'")).collect();
+        let extra = if states.is_empty() { String::new() } else { format!(" AND j.state IN ({})", states.join(", ")) };
+        let list = List { select: rows::JOB, id: "j.id", conditions: &conditions, extra: &extra };
+        self.page(&list, page, rows::job, |job| job.id.clone()).await
+    }
+
+    /// A page of runs.
+    pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunRecord>> {
+        let conditions = [
+            ("r.phase", filter.phase.map(|phase| rows::phase_word(phase).to_owned())),
+            ("j.rule", filter.rule.clone()),
+            ("r.job", filter.job.clone()),
+        ];
+        let list = List { select: rows::RUN, id: "r.job", conditions: &conditions, extra: "" };
+        self.page(&list, page, rows::run_record, |run| run.job.clone()).await
+    }
+
+    async fn page<T>(
+        &self,
+        list: &List<'_>,
+        page: &PageRequest,
+        read: fn(&SqliteRow) -> Result<T>,
+        id: fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let cursor = page.cursor.as_deref().map(open_cursor).transpose()?;
+        let limit = page.limit.max(1);
+        let mut sql = format!("{} WHERE ($1 IS NULL OR {} < $1)", list.select, list.id);
+        for (at, (column, _)) in list.conditions.iter().filter(|(_, value)| value.is_some()).enumerate() {
+            let _ = write!(sql, " AND {column} = ${}", at + 3);
+        }
+        sql.push_str(list.extra);
+        let _ = write!(sql, " ORDER BY {} DESC LIMIT $2", list.id);
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(cursor).bind(i64::from(limit) + 1);
+        for value in list.conditions.iter().filter_map(|(_, value)| value.as_ref()) {
+            query = query.bind(value);
+        }
+        let mut conn = self.inner.readers.acquire().await?;
+        let mut items = query.fetch_all(&mut *conn).await?.iter().map(read).collect::<Result<Vec<T>>>()?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last)));
+        Ok(Page { items, next })
+    }
+
+    /// One delivery.
+    pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryRecord>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(&mut *conn).await?;
+        row.as_ref().map(rows::delivery).transpose()
+    }
+
+    /// The body of a delivery, as long as it is kept.
+    pub async fn body(&self, delivery: &str) -> Result<Option<StoredBody>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let row = sqlx::query(
+            "SELECT b.headers, b.body, b.received_at, d.source, d.secret_label FROM bodies b \
+             JOIN deliveries d ON d.id = b.delivery WHERE b.delivery = $1",
+        )
+        .bind(delivery)
+        .fetch_optional(&mut *conn)
+        .await?;
+        row.map(|row| {
+            Ok(StoredBody {
+                body: queue::unpack(row.try_get("body")?)?,
+                headers: rows::json("bodies", "headers", row.try_get("headers")?)?,
+                source: row.try_get("source")?,
+                secret_label: row.try_get("secret_label")?,
+                received_at: Timestamp(row.try_get("received_at")?),
+            })
+        })
+        .transpose()
+    }
+
+    /// One job.
+    pub async fn job(&self, id: &str) -> Result<Option<Job>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        jobs::find(&mut conn, id).await
+    }
+
+    /// The prompt that a job was sent with last.
+    pub async fn prompt(&self, job: &str) -> Result<Option<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let row = sqlx::query("SELECT prompt FROM prompts WHERE job = $1").bind(job).fetch_optional(&mut *conn).await?;
+        row.map(|row| Ok(row.try_get("prompt")?)).transpose()
+    }
+
+    /// The deliveries whose events joined a job, in that order.
+    pub async fn job_deliveries(&self, job: &str) -> Result<Vec<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let found = sqlx::query("SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq)")
+            .bind(job)
+            .fetch_all(&mut *conn)
+            .await?;
+        found.iter().map(|row| Ok(row.try_get("delivery")?)).collect()
+    }
+
+    /// One run, by its id at the service.
+    pub async fn run(&self, id: i64) -> Result<Option<RunRecord>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = format!("{} WHERE r.id = $1", rows::RUN);
+        let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *conn).await?;
+        row.as_ref().map(rows::run_record).transpose()
+    }
+
+    /// How many jobs are in each state.
+    pub async fn counts(&self) -> Result<Vec<(JobState, u64)>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let found = sqlx::query("SELECT state, jobs FROM job_counts").fetch_all(&mut *conn).await?;
+        let mut counts: Vec<(JobState, u64)> = JobState::ALL.into_iter().map(|state| (state, 0)).collect();
+        for row in &found {
+            let state = rows::state(row.try_get("state")?)?;
+            if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == state) {
+                *count = row.try_get::<i64, _>("jobs")?.max(0) as u64;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The queued job that was made first.
+    pub async fn oldest_waiting(&self) -> Result<Option<Job>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = format!("{} WHERE j.state = 'queued' ORDER BY j.id LIMIT 1", rows::JOB);
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(&mut *conn).await?;
+        row.as_ref().map(rows::job).transpose()
+    }
+
+    /// How much each rule that has jobs has done.
+    pub async fn rule_counts(&self) -> Result<Vec<RuleCount>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let found = sqlx::query("SELECT rule, COUNT(*) AS jobs, MAX(created_at) AS last FROM jobs GROUP BY rule")
+            .fetch_all(&mut *conn)
+            .await?;
+        found
+            .iter()
+            .map(|row| {
+                Ok(RuleCount {
+                    rule: row.try_get("rule")?,
+                    jobs: row.try_get::<i64, _>("jobs")?.max(0) as u64,
+                    last: row.try_get::<Option<i64>, _>("last")?.map(Timestamp),
+                })
+            })
+            .collect()
+    }
+}
+
+/// A list of which pages are read.
+#[derive(Debug)]
+struct List<'a> {
+    select: &'static str,
+    /// The column that orders it; ids sort by time.
+    id: &'static str,
+    conditions: &'a [Condition],
+    extra: &'a str,
+}
+
+fn open_cursor(cursor: &str) -> Result<String> {
+    let id = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    id.filter(|id| !id.is_empty()).ok_or(StoreError::BadCursor)
+}

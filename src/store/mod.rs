@@ -1,0 +1,141 @@
+//! What is remembered: deliveries, jobs, runs, subjects, windows. The only place with SQL.
+//!
+//! One connection writes, behind a lock; a few read. Accepting is grouped: one transaction for every delivery that
+//! arrived while the last one was being committed. Whatever is peculiar to SQLite stands in `sqlite.rs`.
+
+mod accept;
+mod acts;
+mod calls;
+mod errors;
+mod jobs;
+mod joining;
+mod lists;
+mod queue;
+mod repos;
+mod rows;
+mod runs;
+mod sql;
+mod sqlite;
+mod subjects;
+mod submit;
+mod sweep;
+mod writer;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use sqlx::Row;
+use tokio::sync::futures::OwnedNotified;
+use tokio::sync::{Mutex, Notify};
+
+use crate::model::clock::Clock;
+use crate::model::id::random_key;
+use crate::model::limits::ClassLimits;
+
+pub use calls::{CallId, Slot};
+pub use errors::{Result, StoreError};
+pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
+pub use queue::{Joined, Release, Released};
+pub use runs::{Followed, RunChange};
+pub use submit::Uncertain;
+pub use sweep::{Retention, Swept};
+
+/// What a store is opened with.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite:PATH`; missing folders and the file are made.
+    pub url: String,
+    /// The windows of the API.
+    pub limits: ClassLimits,
+}
+
+/// The store; cloning gives another handle to the same one.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    writer: Mutex<sqlite::Conn>,
+    readers: sqlite::Readers,
+    accepting: writer::Accepting,
+    limits: ClassLimits,
+    clock: Arc<dyn Clock>,
+    instance_key: [u8; 32],
+    wake: Arc<Notify>,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store, brings its schema up to date and takes over what a process before this one left: its calls have
+    /// ended, and what it was submitting is uncertain.
+    pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
+        let sqlite::Opened { mut writer, readers, lock } = sqlite::open(&options.url).await?;
+        let instance_key = instance_key(&mut writer).await?;
+        submit::take_over(&mut writer, clock.now()).await?;
+        let (accepting, arrivals) = writer::channel();
+        let inner = Inner {
+            writer: Mutex::new(writer),
+            readers,
+            accepting,
+            limits: options.limits,
+            clock,
+            instance_key,
+            wake: Arc::new(Notify::new()),
+            _lock: lock,
+        };
+        let store = Self { inner: Arc::new(inner) };
+        writer::spawn(&store, arrivals);
+        Ok(store)
+    }
+
+    /// The key of this installation: for fence words and sessions. It never leaves the store.
+    pub fn instance_key(&self) -> &[u8; 32] {
+        &self.inner.instance_key
+    }
+
+    /// The windows of the API.
+    pub fn limits(&self) -> &ClassLimits {
+        &self.inner.limits
+    }
+
+    /// Completes when something was committed that may make work due. Register before looking for work: what is
+    /// committed in between is then not missed.
+    pub fn woken(&self) -> OwnedNotified {
+        self.inner.wake.clone().notified_owned()
+    }
+
+    /// Whether a write can begin now.
+    pub async fn ping(&self) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let tx = sqlite::begin(&mut writer).await?;
+        Ok(tx.rollback().await?)
+    }
+
+    /// Waits for the write under way and folds the log into the file. Nothing can be read or written afterwards.
+    pub async fn close(&self) -> Result<()> {
+        self.inner.readers.close().await;
+        let mut writer = self.inner.writer.lock().await;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *writer).await?;
+        Ok(())
+    }
+
+    fn wake(&self) {
+        self.inner.wake.notify_waiters();
+    }
+}
+
+async fn instance_key(writer: &mut sqlite::Conn) -> Result<[u8; 32]> {
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('instance_key', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(&random_key()[..])
+        .execute(&mut *writer)
+        .await?;
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'instance_key'").fetch_one(writer).await?;
+    let key: Vec<u8> = row.try_get("value")?;
+    key.try_into().map_err(|_| StoreError::Corrupt {
+        table: "meta",
+        column: "value",
+        detail: "the instance key must have 32 bytes".into(),
+    })
+}

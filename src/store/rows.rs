@@ -1,0 +1,149 @@
+//! Stored rows as words: every column is read in one place, and a wrong one is an error that names it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::errors::{Result, StoreError};
+use crate::model::clock::Timestamp;
+use crate::model::decision::Verdict;
+use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
+use crate::model::job::{Job, JobState};
+use crate::model::run::{Run, RunPhase, RunRecord};
+
+/// The columns of a job with its newest run, for [`job`].
+pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.repo, j.sha, j.state, j.reason, \
+    j.created_at, j.due_at, j.updated_at, j.submitted_at, j.ended_at, j.tries, j.attempt, j.events, j.revision, \
+    j.retry_of, j.gates, r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
+    r.summary AS run_summary, r.pull_requests AS run_pull_requests \
+    FROM jobs j LEFT JOIN runs r ON r.job = j.id";
+
+/// The columns of a run with its job, for [`run_record`].
+pub(super) const RUN: &str = "SELECT r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
+    r.summary AS run_summary, r.pull_requests AS run_pull_requests, r.job, r.phase, r.created_at, r.seen_at, \
+    r.ended_at, j.rule, j.subject FROM runs r JOIN jobs j ON j.id = r.job";
+
+/// Text that is JSON.
+pub(super) fn json<T: DeserializeOwned>(table: &'static str, column: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| corrupt(table, column, error))
+}
+
+/// JSON of plain data, which can always be written.
+pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn corrupt(table: &'static str, column: &'static str, detail: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { table, column, detail: format!("{detail}") }
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp))
+}
+
+fn known_time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
+    Ok(Timestamp(row.try_get(column)?))
+}
+
+fn count(row: &SqliteRow, column: &str) -> Result<u32> {
+    Ok(row.try_get::<i64, _>(column)?.max(0) as u32)
+}
+
+pub(super) fn state(text: &str) -> Result<JobState> {
+    text.parse().map_err(|detail: String| corrupt("jobs", "state", detail))
+}
+
+pub(super) fn job(row: &SqliteRow) -> Result<Job> {
+    let run = if row.try_get::<Option<i64>, _>("run_id")?.is_some() { Some(run(row)?) } else { None };
+    Ok(Job {
+        id: row.try_get("id")?,
+        rule: row.try_get("rule")?,
+        source: row.try_get("source")?,
+        key: row.try_get("key")?,
+        subject: row.try_get("subject")?,
+        repo: row.try_get("repo")?,
+        sha: row.try_get("sha")?,
+        state: state(row.try_get("state")?)?,
+        reason: row.try_get("reason")?,
+        until: None,
+        created_at: known_time(row, "created_at")?,
+        due_at: known_time(row, "due_at")?,
+        updated_at: known_time(row, "updated_at")?,
+        submitted_at: time(row, "submitted_at")?,
+        ended_at: time(row, "ended_at")?,
+        tries: count(row, "tries")?,
+        attempt: count(row, "attempt")?,
+        events: count(row, "events")?,
+        revision: row.try_get("revision")?,
+        retry_of: row.try_get("retry_of")?,
+        gates: json("jobs", "gates", row.try_get("gates")?)?,
+        run,
+    })
+}
+
+pub(super) fn run(row: &SqliteRow) -> Result<Run> {
+    Ok(Run {
+        id: row.try_get("run_id")?,
+        status: row.try_get("run_status")?,
+        url: row.try_get("run_url")?,
+        result: row.try_get("run_result")?,
+        summary: row.try_get("run_summary")?,
+        pull_requests: json("runs", "pull_requests", row.try_get("run_pull_requests")?)?,
+    })
+}
+
+/// The word under which a phase is stored.
+pub(super) fn phase_word(phase: RunPhase) -> &'static str {
+    match phase {
+        RunPhase::Alive => "alive",
+        RunPhase::Succeeded => "succeeded",
+        RunPhase::Failed => "failed",
+        RunPhase::Stopped => "stopped",
+    }
+}
+
+fn phase(text: &str) -> Result<RunPhase> {
+    [RunPhase::Alive, RunPhase::Succeeded, RunPhase::Failed, RunPhase::Stopped]
+        .into_iter()
+        .find(|phase| phase_word(*phase) == text)
+        .ok_or_else(|| corrupt("runs", "phase", text))
+}
+
+pub(super) fn run_record(row: &SqliteRow) -> Result<RunRecord> {
+    Ok(RunRecord {
+        run: run(row)?,
+        job: row.try_get("job")?,
+        rule: row.try_get("rule")?,
+        subject: row.try_get("subject")?,
+        phase: phase(row.try_get("phase")?)?,
+        created_at: known_time(row, "created_at")?,
+        seen_at: known_time(row, "seen_at")?,
+        ended_at: time(row, "ended_at")?,
+    })
+}
+
+pub(super) fn delivery(row: &SqliteRow) -> Result<DeliveryRecord> {
+    let outcome: &str = row.try_get("outcome")?;
+    let outcome = DeliveryOutcome::ALL
+        .into_iter()
+        .find(|known| known.as_str() == outcome)
+        .ok_or_else(|| corrupt("deliveries", "outcome", outcome))?;
+    let verdicts: Vec<Verdict> = json("deliveries", "verdicts", row.try_get("verdicts")?)?;
+    Ok(DeliveryRecord {
+        id: row.try_get("id")?,
+        source: row.try_get("source")?,
+        secret_label: row.try_get("secret_label")?,
+        sender_id: row.try_get("sender_id")?,
+        body_sha256: row.try_get("body_sha256")?,
+        body_bytes: row.try_get::<i64, _>("body_bytes")?.max(0) as u64,
+        received_at: known_time(row, "received_at")?,
+        native: row.try_get("native")?,
+        kind: row.try_get("kind")?,
+        subject: row.try_get("subject")?,
+        repo: row.try_get("repo")?,
+        outcome,
+        reason: row.try_get("reason")?,
+        verdicts,
+    })
+}

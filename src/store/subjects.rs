@@ -1,0 +1,202 @@
+//! What is known about subjects, their commits and checks, and when their attempts are counted anew.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::errors::Result;
+use super::sqlite::{Conn, Tx};
+use super::{Store, rows, sql};
+use crate::model::acceptance::{Acceptance, AttemptReset};
+use crate::model::clock::Timestamp;
+use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
+
+/// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
+const RUN_ECHO: Duration = Duration::from_mins(15);
+
+/// Adds what a group of deliveries says, in the order in which they arrived.
+pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<()> {
+    let updates: Vec<&SubjectUpdate> = group.iter().flat_map(|acceptance| &acceptance.subjects).collect();
+    absorb(tx, &updates, now).await?;
+    let checks: Vec<&CheckUpdate> = group.iter().flat_map(|acceptance| &acceptance.checks).collect();
+    note_checks(tx, &checks, now).await?;
+    for reset in group.iter().flat_map(|acceptance| &acceptance.resets) {
+        reset_attempts(tx, reset, now).await?;
+    }
+    Ok(())
+}
+
+/// Lays updates over what is stored.
+pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
+    let mut known: BTreeMap<&str, (&SubjectUpdate, Facts)> = BTreeMap::new();
+    let mut heads = BTreeMap::new();
+    for update in updates {
+        if !known.contains_key(update.key.as_str()) {
+            let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
+            known.insert(&update.key, (update, facts));
+        }
+        if let Some((latest, facts)) = known.get_mut(update.key.as_str()) {
+            facts.absorb(update.facts.clone());
+            *latest = update;
+        }
+        if let Some(sha) = &update.facts.head_sha {
+            heads.insert((&update.host, &update.repo, sha, &update.key), update.facts.fork == Some(true));
+        }
+    }
+    let known: Vec<_> = known.into_values().collect();
+    for run in sql::runs(&known) {
+        let mut query = sql::many(
+            "INSERT INTO subjects (key, host, repo, change_number, facts, updated_at)",
+            run.len(),
+            6,
+            "ON CONFLICT (key) DO UPDATE SET host = excluded.host, repo = excluded.repo, \
+             change_number = excluded.change_number, facts = excluded.facts, updated_at = excluded.updated_at",
+        );
+        for (update, facts) in run {
+            query = query
+                .bind(&update.key)
+                .bind(&update.host)
+                .bind(&update.repo)
+                .bind(facts.change.map(|number| number as i64))
+                .bind(rows::to_json(facts))
+                .bind(now.0);
+        }
+        query.execute(&mut **tx).await?;
+    }
+    let heads: Vec<_> = heads.into_iter().collect();
+    for run in sql::runs(&heads) {
+        let mut query = sql::many(
+            "INSERT INTO heads (host, repo, sha, subject, fork, seen_at)",
+            run.len(),
+            6,
+            "ON CONFLICT (host, repo, sha, subject) DO UPDATE SET fork = excluded.fork, seen_at = excluded.seen_at",
+        );
+        for ((host, repo, sha, key), fork) in run {
+            query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(i64::from(*fork)).bind(now.0);
+        }
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+async fn facts_of(conn: &mut Conn, key: &str) -> Result<Option<Facts>> {
+    let row = sqlx::query("SELECT facts FROM subjects WHERE key = $1").bind(key).fetch_optional(conn).await?;
+    row.map(|row| rows::json("subjects", "facts", row.try_get("facts")?)).transpose()
+}
+
+async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -> Result<()> {
+    let mut newest = BTreeMap::new();
+    for update in checks {
+        newest.insert((&update.host, &update.repo, &update.sha, &update.check.name, update.check.aggregate), update);
+    }
+    let newest: Vec<_> = newest.into_values().collect();
+    for run in sql::runs(&newest) {
+        let mut query = sql::many(
+            "INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)",
+            run.len(),
+            7,
+            "ON CONFLICT (host, repo, sha, name, aggregate) DO UPDATE SET outcome = excluded.outcome, \
+             seen_at = excluded.seen_at",
+        );
+        for update in run {
+            query = query
+                .bind(&update.host)
+                .bind(&update.repo)
+                .bind(&update.sha)
+                .bind(&update.check.name)
+                .bind(i64::from(update.check.aggregate))
+                .bind(&update.check.outcome)
+                .bind(now.0);
+        }
+        query.execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Counts a subject's attempts from zero again, where DESIGN allows it.
+async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
+    let subject = match reset {
+        AttemptReset::Green { subject, host, repo, sha } => {
+            // Only what is known to be neither good nor unimportant stands in the way: red, or not ended.
+            let open = sqlx::query(
+                "SELECT 1 FROM checks WHERE host = $1 AND repo = $2 AND sha = $3 AND aggregate = 0 AND lower(outcome) \
+                 NOT IN ('success', 'neutral', 'skipped', 'cancelled', 'canceled', 'stale', 'manual') LIMIT 1",
+            )
+            .bind(host)
+            .bind(repo)
+            .bind(sha)
+            .fetch_optional(&mut **tx)
+            .await?;
+            if open.is_some() {
+                return Ok(());
+            }
+            subject
+        }
+        AttemptReset::HumanPush { subject } => {
+            let ours = sqlx::query(
+                "SELECT 1 FROM jobs WHERE subject = $1 AND (state IN ('submitting', 'uncertain', 'running') OR \
+                 (submitted_at IS NOT NULL AND ended_at > $2)) LIMIT 1",
+            )
+            .bind(subject)
+            .bind(now.minus(RUN_ECHO).0)
+            .fetch_optional(&mut **tx)
+            .await?;
+            if ours.is_some() {
+                return Ok(());
+            }
+            subject
+        }
+    };
+    sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl Store {
+    /// What is known of an event's subject: of a fork's change that has this head, before anything else; else by key,
+    /// by change number, by commit.
+    pub async fn subject(&self, lookup: &SubjectLookup) -> Result<Option<KnownSubject>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let by_head = match &lookup.sha {
+            Some(sha) => {
+                sqlx::query(
+                    "SELECT s.key, s.facts, h.fork FROM heads h JOIN subjects s ON s.key = h.subject \
+                 WHERE h.host = $1 AND h.repo = $2 AND h.sha = $3 ORDER BY h.fork DESC, h.seen_at DESC LIMIT 1",
+                )
+                .bind(&lookup.host)
+                .bind(&lookup.repo)
+                .bind(sha)
+                .fetch_optional(&mut *conn)
+                .await?
+            }
+            None => None,
+        };
+        if let Some(row) = &by_head
+            && row.try_get::<i64, _>("fork")? == 1
+        {
+            return known(row).map(Some);
+        }
+        if let Some(facts) = facts_of(&mut conn, &lookup.key).await? {
+            return Ok(Some(KnownSubject { key: lookup.key.clone(), facts }));
+        }
+        if let Some(number) = lookup.change {
+            let row = sqlx::query(
+                "SELECT key, facts FROM subjects WHERE host = $1 AND repo = $2 AND change_number = $3 \
+                 ORDER BY updated_at DESC LIMIT 1",
+            )
+            .bind(&lookup.host)
+            .bind(&lookup.repo)
+            .bind(number as i64)
+            .fetch_optional(&mut *conn)
+            .await?;
+            if let Some(row) = row {
+                return known(&row).map(Some);
+            }
+        }
+        by_head.as_ref().map(known).transpose()
+    }
+}
+
+fn known(row: &sqlx::sqlite::SqliteRow) -> Result<KnownSubject> {
+    Ok(KnownSubject { key: row.try_get("key")?, facts: rows::json("subjects", "facts", row.try_get("facts")?)? })
+}

@@ -1,0 +1,172 @@
+//! What the answer to a call, or its lack, does to the job that was being sent.
+
+use sqlx::Row;
+
+use super::calls::{self, CallId};
+use super::errors::{Result, StoreError};
+use super::sqlite::{Conn, Tx, begin};
+use super::{Store, jobs, rows, runs};
+use crate::model::clock::Timestamp;
+use crate::model::job::{Job, JobState};
+use crate::model::run::Run;
+
+/// A job whose call ended without telling whether a run was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Uncertain {
+    /// The job.
+    pub job: Job,
+    /// When its call began.
+    pub began_at: Timestamp,
+    /// When its call ended.
+    pub ended_at: Timestamp,
+}
+
+/// Ends the calls that a process before this one left open, and doubts what it was submitting.
+pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
+    let mut tx = begin(writer).await?;
+    // Entries from the future, left by a clock that was ahead, count as now.
+    sqlx::query("UPDATE calls SET ended_at = $1 WHERE ended_at IS NULL OR ended_at > $1")
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+    let left = sqlx::query("SELECT id FROM jobs WHERE state = 'submitting'").fetch_all(&mut *tx).await?;
+    for row in left {
+        let job: String = row.try_get("id")?;
+        doubt(&mut tx, &job, "hookrun stopped while the call was under way", now).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Result<()> {
+    let change = jobs::Change { job, from: &[JobState::Submitting], to: JobState::Uncertain, reason, due_at: None };
+    jobs::change(tx, &change, now).await?;
+    sqlx::query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// What was not done does not count.
+async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+    sqlx::query("DELETE FROM attempts WHERE job = $1").bind(job).execute(&mut **tx).await?;
+    Ok(())
+}
+
+impl Store {
+    /// The call made a run: the job runs.
+    pub async fn run_created(&self, job: &str, call: &CallId, run: &Run) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        calls::end(&mut tx, call, now).await?;
+        let change =
+            jobs::Change { job, from: &[JobState::Submitting], to: JobState::Running, reason: "", due_at: None };
+        jobs::change(&mut tx, &change, now).await?;
+        runs::insert(&mut tx, job, run, now).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// The call was certainly not taken: the job is queued again and the attempt was none.
+    pub async fn not_taken(&self, job: &str, call: &CallId, reason: &str, retry_at: Timestamp) -> Result<()> {
+        self.refuse(job, call, JobState::Queued, reason, Some(retry_at)).await
+    }
+
+    /// The call was refused for good: the job is dead and the attempt was none.
+    pub async fn refused(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
+        self.refuse(job, call, JobState::Dead, reason, None).await
+    }
+
+    async fn refuse(
+        &self,
+        job: &str,
+        call: &CallId,
+        to: JobState,
+        reason: &str,
+        due_at: Option<Timestamp>,
+    ) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        calls::end(&mut tx, call, now).await?;
+        jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
+        uncount_attempt(&mut tx, job).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// The call ended without an answer that tells: the job is uncertain.
+    pub async fn unanswered(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        calls::end(&mut tx, call, now).await?;
+        doubt(&mut tx, job, reason, now).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// Every uncertain job, oldest first.
+    pub async fn uncertain(&self) -> Result<Vec<Uncertain>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = format!("{} WHERE j.state = 'uncertain' ORDER BY j.id", rows::JOB);
+        let found = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *conn).await?;
+        let mut uncertain = Vec::with_capacity(found.len());
+        for row in &found {
+            let job = rows::job(row)?;
+            let began_at = job.submitted_at.unwrap_or(job.updated_at);
+            let ended_at = answered_at(&mut conn, &job.id).await?.unwrap_or(job.updated_at);
+            uncertain.push(Uncertain { job, began_at, ended_at });
+        }
+        Ok(uncertain)
+    }
+
+    /// The run of an uncertain or held job was found: it is the job's own.
+    pub async fn adopt(&self, job: &str, run: &Run, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        must_be_unsettled(&mut tx, job).await?;
+        let from = &[JobState::Uncertain, JobState::Held];
+        jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
+        runs::insert(&mut tx, job, run, now).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// No run was made for an uncertain or held job: it may be sent again.
+    pub async fn absent(&self, job: &str, reason: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        must_be_unsettled(&mut tx, job).await?;
+        let from = &[JobState::Uncertain, JobState::Held];
+        let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(now) };
+        jobs::change(&mut tx, &change, now).await?;
+        uncount_attempt(&mut tx, job).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+}
+
+/// Only a job that was sent, and of which nobody knows whether a run was made, can be settled.
+async fn must_be_unsettled(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+    let found = jobs::get(tx, job).await?;
+    if found.submitted_at.is_none() || found.run.is_some() {
+        return Err(StoreError::Conflict(format!("job {job} has no call whose end is unknown")));
+    }
+    Ok(())
+}
+
+async fn answered_at(conn: &mut Conn, job: &str) -> Result<Option<Timestamp>> {
+    let row = sqlx::query("SELECT answered_at FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
+    Ok(row.try_get::<Option<i64>, _>("answered_at")?.map(Timestamp))
+}

@@ -1,0 +1,233 @@
+//! What a delivery says: its events, and what it adds to what is known.
+
+use super::delivery::Delivery;
+use super::tolerant::Id;
+use crate::model::acceptance::AttemptReset;
+use crate::model::delivery::SourceKind;
+use crate::model::event::{Check, Event, Kind, Origin, Subject};
+use crate::model::subject::{CheckUpdate, Facts, SubjectUpdate};
+
+/// How far a delivery was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// It says at least one thing that has a kind of ours.
+    Events,
+    /// It says one thing that has no kind of ours; rules can still name it natively.
+    NoKind,
+    /// A host's hello to a new hook: no events.
+    Ping,
+    /// It could not be made sense of: no events.
+    NotUnderstood {
+        /// What is missing or contradicts itself.
+        reason: String,
+    },
+}
+
+/// Everything that one delivery says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Understood {
+    /// The host's own name, e.g. `"github:check_run.completed"`.
+    pub native: String,
+    /// How far it was understood.
+    pub reading: Reading,
+    /// What happened; several when the host tells several things at once.
+    pub events: Vec<Event>,
+    /// What it adds to `subjects`.
+    pub subjects: Vec<SubjectUpdate>,
+    /// What it adds to `checks`.
+    pub checks: Vec<CheckUpdate>,
+    /// Reasons to count attempts from zero again.
+    pub resets: Vec<AttemptReset>,
+}
+
+/// Reads what a delivery says. Never fails: what makes no sense is told as [`Reading::NotUnderstood`].
+pub fn understand(delivery: &Delivery) -> Understood {
+    let told = match delivery.kind() {
+        SourceKind::Github => super::github::tell(delivery),
+        SourceKind::Gitlab => super::gitlab::tell(delivery),
+        SourceKind::Jira => super::jira::tell(delivery),
+    };
+    told.unwrap_or_else(|NotUnderstood { native, reason }| Understood {
+        native,
+        reading: Reading::NotUnderstood { reason },
+        events: Vec::new(),
+        subjects: Vec::new(),
+        checks: Vec::new(),
+        resets: Vec::new(),
+    })
+}
+
+/// Why a host's reader gave up.
+#[derive(Debug)]
+pub(super) struct NotUnderstood {
+    pub(super) native: String,
+    pub(super) reason: String,
+}
+
+impl NotUnderstood {
+    pub(super) fn new(native: &str, reason: impl Into<String>) -> Self {
+        Self { native: native.to_owned(), reason: reason.into() }
+    }
+
+    /// For a field without which the event means nothing.
+    pub(super) fn missing(native: &str, field: &str) -> Self {
+        Self::new(native, format!("{field} is missing or of the wrong type"))
+    }
+}
+
+/// A delivery being told: what all its events share, and what has been said so far.
+#[derive(Debug)]
+pub(super) struct Telling {
+    /// What all events of the delivery share; told alone, without a kind, when nothing is said.
+    pub(super) event: Event,
+    said: Vec<Event>,
+    subjects: Vec<SubjectUpdate>,
+    checks: Vec<CheckUpdate>,
+    resets: Vec<AttemptReset>,
+}
+
+impl Telling {
+    pub(super) fn new(delivery: &Delivery, native: &str, host: String) -> Self {
+        let event = Event {
+            native: native.to_owned(),
+            source: delivery.source().to_owned(),
+            happening: happening(&host, &["body", &body_occurrence(delivery)]),
+            host,
+            ..Event::default()
+        };
+        Self { event, said: Vec::new(), subjects: Vec::new(), checks: Vec::new(), resets: Vec::new() }
+    }
+
+    /// Sets the identity of what happened from an object and its occurrence.
+    pub(super) fn occurrence(&mut self, parts: &[&str]) {
+        self.event.happening = happening(&self.event.host, parts);
+    }
+
+    /// Says one thing, with what is new in it.
+    pub(super) fn say(&mut self, kind: Kind, to: Vec<String>) {
+        let mut event = Event { kind: Some(kind), to, ..self.event.clone() };
+        // Pushing, merging, labelling and assigning are not open to strangers, not even to the author.
+        if let Some(actor) = &mut event.actor
+            && actor.association.is_none()
+            && needs_write_access(kind)
+        {
+            actor.association = Some("COLLABORATOR".to_owned());
+        }
+        self.said.push(event);
+    }
+
+    /// Says one thing under an identity of its own.
+    pub(super) fn say_as(&mut self, kind: Kind, to: Vec<String>, parts: &[&str]) {
+        self.say(kind, to);
+        if let Some(event) = self.said.last_mut() {
+            event.happening = happening(&event.host, parts);
+        }
+    }
+
+    /// Adds facts to a subject; `key` may be the event's own or another.
+    ///
+    /// A change that is known by its number only is not learnt of: a row under the number would hide the row of its
+    /// branch, under which everything else about it is kept.
+    pub(super) fn learn(&mut self, key: &str, facts: Facts) {
+        let repo = self.event.repo.as_ref().or(self.event.project.as_ref());
+        let by_number = facts.change.is_some() && !key.contains('@');
+        if key.is_empty() || by_number || facts == Facts::default() {
+            return;
+        }
+        if let Some(repo) = repo {
+            self.subjects.push(SubjectUpdate {
+                key: key.to_owned(),
+                host: self.event.host.clone(),
+                repo: repo.clone(),
+                facts,
+            });
+        }
+    }
+
+    /// Notes the state of a check of the event's commit. `within` is the suite, run or pipeline that it belongs to: a
+    /// green check must not cover a red one that only has the same name, while a repetition keeps both.
+    pub(super) fn note_check(&mut self, mut check: Check, within: Option<&Id>) {
+        if let (Some(repo), Some(sha)) = (&self.event.repo, &self.event.sha) {
+            if let Some(Id(within)) = within {
+                check.name = format!("{} #{within}", check.name);
+            }
+            let (host, repo, sha) = (self.event.host.clone(), repo.clone(), sha.clone());
+            self.checks.push(CheckUpdate { host, repo, sha, check });
+        }
+    }
+
+    /// Notes that a whole suite, workflow or pipeline of the event's commit succeeded.
+    pub(super) fn note_green(&mut self) {
+        if let (Some(repo), Some(sha)) = (&self.event.repo, &self.event.sha) {
+            let (subject, host) = (self.event.subject.key.clone(), self.event.host.clone());
+            self.resets.push(AttemptReset::Green { subject, host, repo: repo.clone(), sha: sha.clone() });
+        }
+    }
+
+    /// Notes that a person pushed to the event's subject.
+    pub(super) fn note_human_push(&mut self) {
+        self.resets.push(AttemptReset::HumanPush { subject: self.event.subject.key.clone() });
+    }
+
+    pub(super) fn finish(self) -> Understood {
+        let native = self.event.native.clone();
+        let (reading, events) =
+            if self.said.is_empty() { (Reading::NoKind, vec![self.event]) } else { (Reading::Events, self.said) };
+        Understood { native, reading, events, subjects: self.subjects, checks: self.checks, resets: self.resets }
+    }
+
+    /// A hello: nothing happened.
+    pub(super) fn ping(self) -> Understood {
+        Understood {
+            native: self.event.native,
+            reading: Reading::Ping,
+            events: Vec::new(),
+            subjects: Vec::new(),
+            checks: Vec::new(),
+            resets: Vec::new(),
+        }
+    }
+}
+
+fn needs_write_access(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Push
+            | Kind::TagPushed
+            | Kind::ChangeMerged
+            | Kind::ChangeLabeled
+            | Kind::IssueLabeled
+            | Kind::IssueAssigned
+    )
+}
+
+/// Host, object and occurrence as one key.
+pub(super) fn happening(host: &str, parts: &[&str]) -> String {
+    let mut key = host.to_owned();
+    for part in parts {
+        key.push('/');
+        key.push_str(part);
+    }
+    key
+}
+
+/// The body as its own occurrence. Where nothing ties a body to a moment, the same one may come again and mean it: it
+/// counts as the same for a minute of the clock only.
+fn body_occurrence(delivery: &Delivery) -> String {
+    if delivery.signed() {
+        delivery.body_sha256().to_owned()
+    } else {
+        format!("{}@{}", delivery.body_sha256(), delivery.received_at().0.div_euclid(60_000))
+    }
+}
+
+/// The subject of a commit on a branch of `head_repo`, for a repository `repo`.
+pub(super) fn branch_subject(host: &str, repo: &str, head_repo: &str, branch: &str) -> Subject {
+    let origin = if repo.eq_ignore_ascii_case(head_repo) { Origin::Base } else { Origin::Fork };
+    Subject { key: format!("{host}/{head_repo}@{branch}"), origin }
+}
+
+/// The subject of a commit of which the branch is not proved.
+pub(super) fn commit_subject(host: &str, repo: &str, sha: &str) -> Subject {
+    Subject { key: format!("{host}/{repo}@{sha}"), origin: Origin::Unknown }
+}

@@ -1,0 +1,308 @@
+//! The real binary as its users start it: `sandbox` and `serve` as processes, webhooks by HTTP, kill -9.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const SECRET: &str = "a-webhook-secret-for-tests";
+const OPERATOR: &str = "an-operator-token-for-tests";
+const TOKEN: &str = "a-codegen-token-for-tests";
+
+const RULES: &str = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["acme/widgets"]
+settle = "0s"
+prompt = "{{ event.repo }} failed at {{ event.sha }}"
+"#;
+
+/// A process of ours that is killed when the test is over.
+struct Process {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Process {
+    fn start(arguments: &[&str], folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+            .args(arguments)
+            .current_dir(folder)
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(folder.join(format!("{}.log", arguments[0]))).unwrap())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The `http://address` in the next line that has one.
+    fn address(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended before it said where it listens");
+            if let Some(at) = line.find("http://") {
+                let rest = &line[at + 7..];
+                let end = rest.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(rest.len());
+                return format!("http://{}", &rest[..end]);
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with settings and rules, and a sandbox to send to.
+struct House {
+    folder: tempfile::TempDir,
+    _sandbox: Process,
+    sandbox: String,
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [&["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--org-id", "7", "--speed", "20"], flags];
+        let mut sandbox = Process::start(&arguments.concat(), folder.path());
+        let address = sandbox.address();
+        let settings = format!(
+            r#"
+[webhooks]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+tokens = [{{ name = "ops", role = "operator", secret = "{OPERATOR}" }}]
+[codegen]
+base_url = "{address}"
+org_id = 7
+token = "{TOKEN}"
+poll_interval = "1s"
+[rules]
+path = "rules.toml"
+[sources.github]
+kind = "github"
+secrets = ["{SECRET}"]
+"#
+        );
+        std::fs::write(folder.path().join("hookrun.toml"), settings).unwrap();
+        std::fs::write(folder.path().join("rules.toml"), RULES).unwrap();
+        Self { folder, _sandbox: sandbox, sandbox: address }
+    }
+
+    fn serve(&self) -> Daemon {
+        let mut process = Process::start(&["serve", "--config", "hookrun.toml"], self.folder.path());
+        let webhooks = process.address();
+        let admin = process.address();
+        Daemon { process, webhooks, admin, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    async fn runs(&self) -> Value {
+        let url = format!("{}/v1/organizations/7/agent/runs", self.sandbox);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        http.get(url).bearer_auth(TOKEN).send().await.unwrap().json().await.unwrap()
+    }
+}
+
+struct Daemon {
+    process: Process,
+    webhooks: String,
+    admin: String,
+    http: reqwest::Client,
+}
+
+impl Daemon {
+    async fn post(&self, body: &str, secret: &str) -> (u16, Value) {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let answer = self
+            .http
+            .post(format!("{}/webhooks/github", self.webhooks))
+            .header("content-type", "application/json")
+            .header("x-github-event", "check_run")
+            .header("x-github-delivery", "72d3162e-cc78-11e3-81ab-4c9367dc0958")
+            .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let url = format!("{}/api/v1/{path}", self.admin);
+        self.http.get(url).bearer_auth(OPERATOR).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The job, as soon as it is in one of these states.
+    async fn job_in(&self, id: &str, states: &[&str]) -> Value {
+        let mut job = Value::Null;
+        for _ in 0..600 {
+            job = self.get(&format!("jobs/{id}")).await;
+            if job["state"].as_str().is_some_and(|state| states.contains(&state)) {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {states:?}: {job:#}");
+    }
+}
+
+/// A failed check run on a branch of the repository itself.
+fn failed_check(id: u64, sha: &str) -> String {
+    json!({
+        "action": "completed",
+        "check_run": {
+            "id": id, "name": "unit-tests", "head_sha": sha, "status": "completed", "conclusion": "failure",
+            "html_url": format!("https://github.com/acme/widgets/runs/{id}"), "completed_at": "2026-01-15T10:03:12Z",
+            "output": {"title": "3 tests failed", "summary": "see log"},
+            "check_suite": {"id": 5, "head_branch": "fix/login", "head_sha": sha},
+            "app": {"slug": "github-actions"}, "pull_requests": [],
+        },
+        "repository": {"id": 1, "name": "widgets", "full_name": "acme/widgets", "private": false,
+            "html_url": "https://github.com/acme/widgets", "default_branch": "main"},
+        "sender": {"login": "mia", "id": 2, "type": "User"},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_signed_webhook_becomes_one_finished_run() {
+    let house = House::new();
+    let daemon = house.serve();
+    let body = failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821");
+
+    let (status, said) = daemon.post(&body, SECRET).await;
+    assert_eq!((status, &said["outcome"]), (202, &json!("accepted")), "{said:#}");
+    let job = said["jobs"][0].as_str().unwrap();
+    let ended = daemon.job_in(job, &["succeeded"]).await;
+
+    assert_eq!(ended["run"]["status"], "COMPLETE");
+    let (status, again) = daemon.post(&body, SECRET).await;
+    assert_eq!((status, &again["outcome"]), (200, &json!("duplicate")));
+    let runs = house.runs().await;
+    assert_eq!(runs["total"], 1);
+    assert_eq!(runs["items"][0]["metadata"], json!({"hookrun": {"job": job}}));
+    assert_eq!(runs["items"][0]["id"], ended["run"]["id"]);
+}
+
+#[tokio::test]
+async fn a_forged_webhook_leaves_nothing_behind() {
+    let house = House::new();
+    let daemon = house.serve();
+    let (status, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), "another-secret-of-theirs").await;
+    assert_eq!(status, 401, "{said:#}");
+    assert_eq!(daemon.get("deliveries").await["items"], json!([]));
+    assert_eq!(daemon.get("jobs").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kill_9() {
+    let house = House::new();
+    let mut daemon = house.serve();
+    let (_, first) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
+    let (_, second) = daemon.post(&failed_check(2, "b4f2a3e57ca3a959ca5aad62de7213c562f8c822"), SECRET).await;
+    daemon.process.signal("-KILL");
+    daemon.process.wait();
+
+    let daemon = house.serve();
+    for said in [first, second] {
+        let job = said["jobs"][0].as_str().unwrap();
+        // Killed between the call and its answer a job is uncertain until its run is found; that takes half a minute of
+        // waiting by design, so here it is enough that it is alive and known.
+        daemon.job_in(job, &["succeeded", "running", "uncertain"]).await;
+    }
+    assert!(house.runs().await["total"].as_i64().unwrap() <= 2);
+}
+
+#[tokio::test]
+async fn a_second_serve_on_the_same_database_refuses_to_start() {
+    let house = House::new();
+    let _daemon = house.serve();
+    let second = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["serve", "--config", "hookrun.toml"])
+        .current_dir(house.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("hookrun.db") && said.contains("another"), "{said}");
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_cleanly() {
+    let house = House::new();
+    let mut daemon = house.serve();
+    daemon.process.signal("-TERM");
+    assert_eq!(daemon.process.wait(), Some(0));
+}
+
+#[test]
+fn wrong_settings_and_rules_exit_78_with_every_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("hookrun.toml"),
+        "[codegen]\norg_id = \"seven\"\ntokn = \"x\"\n[rules]\npath = \"rules.toml\"\n[sources.github]\nkind = \"github\"\nsecrets = [\"short\"]\n",
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("rules.toml"), "[[rule]]\nname = \"a\"\non = [\"ci.faild\"]\nrepoz = [\"**\"]\n").unwrap();
+    for command in ["check", "serve"] {
+        let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+            .args([command, "--config", "hookrun.toml"])
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(78), "{said}");
+        for expected in ["hookrun.toml:2:", "hookrun.toml:3:", "tokn", "hookrun.toml:8:", "rules.toml:3:", "ci.failed", "rules.toml:4:", "repos"] {
+            assert!(said.contains(expected), "{command} does not say {expected}:\n{said}");
+        }
+        assert!(!said.contains("\"short\""), "a secret is shown:\n{said}");
+    }
+}
+
+#[test]
+fn the_demo_ends_by_itself_when_all_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["demo", "--once"])
+        .current_dir(folder.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{said}\n{}", String::from_utf8_lossy(&out.stderr));
+    for expected in ["GitHub", "GitLab", "Jira", "refused", "duplicate", "finished"] {
+        assert!(said.contains(expected), "it does not say {expected}:\n{said}");
+    }
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "it left something behind");
+}
