@@ -26,9 +26,9 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::codegen::Codegen;
+use crate::lifecycle::Lifecycle;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::rules::RuleSet;
@@ -105,7 +105,8 @@ struct Inner {
 }
 
 impl Worker {
-    /// A worker that begins nothing by itself and, once `stop` is cancelled, releases nothing more.
+    /// A worker that begins nothing by itself and, once `stop` (the soft end of the process) is cancelled, releases
+    /// nothing more.
     pub fn new(
         options: WorkerOptions,
         store: Store,
@@ -130,19 +131,19 @@ impl Worker {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Starts every loop on `tasks`. They end when the worker is told to stop; creates under way are finished first.
-    pub fn spawn(&self, tasks: &TaskTracker) {
-        tasks.spawn(self.clone().keep("release", Wake::Work, |worker| async move { worker.release_tick().await }));
-        tasks.spawn(self.clone().keep(
+    /// Starts every loop. They end when the worker is told to stop; creates under way are finished first.
+    pub fn spawn(&self, life: &Lifecycle) {
+        let worker = || self.clone();
+        life.spawn("release", worker().keep("release", Wake::Work, |it| async move { it.release_tick().await }));
+        life.spawn(
             "reconcile",
-            Wake::Progress,
-            |worker| async move { worker.reconcile_tick().await },
-        ));
-        tasks.spawn(self.clone().keep("follow", Wake::Progress, |worker| async move { worker.follow_tick().await }));
-        tasks.spawn(self.clone().keep("repos", Wake::Time, |worker| async move { worker.repos_tick().await }));
-        tasks.spawn(self.clone().keep("sweep", Wake::Time, |worker| async move { worker.sweep_tick().await }));
-        let worker = self.clone();
-        tasks.spawn(async move {
+            worker().keep("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }),
+        );
+        life.spawn("follow", worker().keep("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
+        life.spawn("repos", worker().keep("repos", Wake::Time, |it| async move { it.repos_tick().await }));
+        life.spawn("sweep", worker().keep("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));
+        let worker = worker();
+        life.spawn("submit", async move {
             worker.inner.stop.cancelled().await;
             worker.sent().await;
         });

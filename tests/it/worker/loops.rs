@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hookrun::lifecycle::{Ending, Lifecycle};
 use hookrun::model::clock::{Clock, SystemClock};
 use hookrun::model::job::JobState;
 use hookrun::sandbox::{SandboxConfig, Speed};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::bench::{Setting, accept, config, install_tls, open_store, sandbox, worker};
 
@@ -20,8 +19,8 @@ async fn a_job_goes_all_the_way_by_itself_and_the_loops_end_when_told() {
     let folder = tempfile::tempdir().unwrap();
     let setting = Setting::default();
     let store = open_store(&folder, setting.limits, clock.clone()).await;
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    worker(&setting, address, &store, clock.clone(), Duration::from_millis(50), &stop).spawn(&tasks);
+    let life = Lifecycle::new();
+    worker(&setting, address, &store, clock.clone(), Duration::from_millis(50), &life.soft()).spawn(&life);
 
     // Accepted while every loop sleeps: the release must be woken by it.
     let job = accept(&store, clock.now(), "github", "acme/widgets", "main", &"a".repeat(40)).await;
@@ -29,7 +28,5 @@ async fn a_job_goes_all_the_way_by_itself_and_the_loops_end_when_told() {
         tokio::task::yield_now().await;
     }
     assert_eq!(sandbox.runs().len(), 1);
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
+    assert_eq!(life.stop(Duration::from_mins(5)).await, Ending::Clean);
 }

@@ -1,0 +1,146 @@
+//! The sections that are used as they are written: webhooks, database, retention, rules, log.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::findings::Findings;
+use super::path::KeyPath;
+use super::values::{address, filter, secret, size, span, word};
+use crate::telemetry::LogFormat;
+
+/// `[webhooks]`: the public listener, which takes webhooks and answers health checks, nothing else.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Address and port, e.g. "0.0.0.0:8080".
+    #[serde(with = "address")]
+    #[schemars(with = "address::Text")]
+    pub listen: SocketAddr,
+    /// The largest body that is taken, in bytes; GitHub and GitLab send up to 25 MiB.
+    #[serde(with = "size")]
+    #[schemars(with = "size::Text")]
+    pub max_body: usize,
+    /// How long a request may take to arrive as a whole.
+    #[serde(with = "span")]
+    #[schemars(with = "span::Text")]
+    pub body_timeout: Duration,
+    /// How many bytes of bodies over 1 MiB may be in memory at once; more is answered 503.
+    #[serde(with = "size")]
+    #[schemars(with = "size::Text")]
+    pub max_in_flight: usize,
+    /// The same for bodies up to 1 MiB, which have their own share so that slow large ones cannot starve them.
+    #[serde(with = "size")]
+    #[schemars(with = "size::Text")]
+    pub max_in_flight_small: usize,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            max_body: 25 << 20,
+            body_timeout: Duration::from_secs(10),
+            max_in_flight: 128 << 20,
+            max_in_flight_small: 32 << 20,
+        }
+    }
+}
+
+impl WebhookSettings {
+    /// Checks what no single value shows: a body that is allowed must also fit into memory.
+    pub(super) fn check(&self, path: &KeyPath, findings: &mut Findings) {
+        for (name, room, body) in [
+            ("max_in_flight", self.max_in_flight, self.max_body),
+            ("max_in_flight_small", self.max_in_flight_small, self.max_body.min(1 << 20)),
+        ] {
+            if room < body {
+                let path = path.key(name);
+                findings.wrong(&path, format!("`{path}` is less than one body of `webhooks.max_body` needs"));
+            }
+        }
+    }
+}
+
+/// `[database]`: where everything is remembered.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// A SQLite file ("sqlite:data/hookrun.db"), made with its folder when missing. A secret, because it may one day
+    /// carry a password.
+    #[serde(deserialize_with = "secret::deserialize")]
+    #[schemars(with = "String", extend("default" = DatabaseSettings::DEFAULT_URL))]
+    pub url: SecretString,
+}
+
+impl DatabaseSettings {
+    const DEFAULT_URL: &str = "sqlite:data/hookrun.db";
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self { url: Self::DEFAULT_URL.into() }
+    }
+}
+
+/// `[retention]`: how long what is remembered is kept.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Bodies of webhooks; those of open jobs are kept as long as they are needed.
+    #[serde(with = "span")]
+    #[schemars(with = "span::Text")]
+    pub bodies: Duration,
+    /// Deliveries, decisions and ended jobs.
+    #[serde(with = "span")]
+    #[schemars(with = "span::Text")]
+    pub records: Duration,
+    /// Claims and attempts: for so long a happening that is told again is known to be old.
+    #[serde(with = "span")]
+    #[schemars(with = "span::Text")]
+    pub claims: Duration,
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { bodies: 14 * DAY, records: 90 * DAY, claims: 400 * DAY }
+    }
+}
+
+/// `[rules]`: where the rules are.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesSettings {
+    /// A rules file, or a folder of them.
+    pub path: PathBuf,
+}
+
+impl Default for RulesSettings {
+    fn default() -> Self {
+        Self { path: "config/rules.toml".into() }
+    }
+}
+
+/// `[log]`: what the program writes about itself, on standard error.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// For people, or one JSON object a line.
+    #[serde(deserialize_with = "word::deserialize")]
+    pub format: LogFormat,
+    /// How much: error, warn, info, debug or trace, also by module: `info,hookrun::worker=debug`.
+    #[serde(deserialize_with = "filter::deserialize")]
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}

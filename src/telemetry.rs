@@ -1,0 +1,250 @@
+//! Logs, spans and metrics: how the program tells what it does.
+
+use std::io::{IsTerminal, stderr};
+
+use metrics::{Label, SetRecorderError};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::model::delivery::DeliveryOutcome;
+use crate::model::job::JobState;
+use crate::model::limits::CallClass;
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level is no filter.
+    #[error("the log level is wrong: {0}")]
+    Level(#[from] ParseError),
+    /// Another log is running in this process.
+    #[error("the log cannot start: {0}")]
+    Log(#[from] TryInitError),
+    /// The metrics are described wrongly.
+    #[error("the metrics cannot start: {0}")]
+    Metrics(#[from] BuildError),
+    /// Other metrics are running in this process.
+    #[error("the metrics cannot start: {0}")]
+    Recorder(#[from] SetRecorderError<PrometheusRecorder>),
+}
+
+/// Whether `level` is a filter that [`start_log`] would take.
+pub fn check_level(level: &str) -> Result<(), ParseError> {
+    EnvFilter::try_new(level).map(drop)
+}
+
+/// Starts the log on standard error, so that standard output stays for data. Once per process.
+pub fn start_log(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).finish().try_init()?,
+        LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// What is measured. The labels of each are those that its help text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Requests to `/webhooks/…`.
+    WebhookRequests,
+    /// Their sizes.
+    WebhookBytes,
+    /// Verified deliveries.
+    Deliveries,
+    /// Time from the last byte of a request to its answer.
+    AcceptSeconds,
+    /// Requests per group commit.
+    GroupSize,
+    /// Jobs by state.
+    Jobs,
+    /// Calls to the agent service.
+    ApiCalls,
+    /// How long they took.
+    ApiSeconds,
+    /// Free slots of its windows.
+    WindowFree,
+    /// Status words of runs that we do not know.
+    UnknownStatus,
+    /// Requests refused before they were deliveries.
+    Refused,
+    /// Runs that are followed.
+    RunsActive,
+    /// Which build runs.
+    BuildInfo,
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BYTES: &[f64] = &[1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 26_214_400.0];
+const GROUPS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+/// The answers of the public listener (HTTP status).
+const ANSWERS: [&str; 9] = ["200", "202", "400", "401", "405", "408", "413", "415", "503"];
+const RESULTS: [&str; 5] = ["ok", "limited", "refused", "failed", "unanswered"];
+const REASONS: [&str; 9] =
+    ["signature", "source", "stale", "malformed", "method", "media_type", "size", "timeout", "overload"];
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 13] = [
+        Self::WebhookRequests,
+        Self::WebhookBytes,
+        Self::Deliveries,
+        Self::AcceptSeconds,
+        Self::GroupSize,
+        Self::Jobs,
+        Self::ApiCalls,
+        Self::ApiSeconds,
+        Self::WindowFree,
+        Self::UnknownStatus,
+        Self::Refused,
+        Self::RunsActive,
+        Self::BuildInfo,
+    ];
+
+    fn describe(self) -> (&'static str, Shape, &'static str) {
+        use Shape::{Counter, Gauge, Histogram};
+        match self {
+            Self::WebhookRequests => {
+                ("hookrun_webhook_requests_total", Counter, "Webhook requests by answer (HTTP status)")
+            }
+            Self::WebhookBytes => ("hookrun_webhook_bytes", Histogram(BYTES), "Size of webhook bodies"),
+            Self::Deliveries => ("hookrun_deliveries_total", Counter, "Verified deliveries by outcome"),
+            Self::AcceptSeconds => {
+                ("hookrun_accept_seconds", Histogram(SECONDS), "Time from a request's last byte to its answer")
+            }
+            Self::GroupSize => ("hookrun_group_size", Histogram(GROUPS), "Requests that one commit took"),
+            Self::Jobs => ("hookrun_jobs", Gauge, "Jobs by state"),
+            Self::ApiCalls => ("hookrun_api_calls_total", Counter, "Calls to the Codegen API by class and result"),
+            Self::ApiSeconds => ("hookrun_api_seconds", Histogram(SECONDS), "Duration of calls to the Codegen API"),
+            Self::WindowFree => ("hookrun_window_free", Gauge, "Free slots of the API's windows by class"),
+            Self::UnknownStatus => {
+                ("hookrun_unknown_status_total", Counter, "Runs seen with a status word that is not known")
+            }
+            Self::Refused => ("hookrun_refused_total", Counter, "Requests refused, by reason"),
+            Self::RunsActive => ("hookrun_runs_active", Gauge, "Runs that are followed"),
+            Self::BuildInfo => ("hookrun_build_info", Gauge, "Always 1; the label says which version runs"),
+        }
+    }
+
+    /// Its name in `/metrics`.
+    pub fn name(self) -> &'static str {
+        self.describe().0
+    }
+
+    /// The label sets that exist from the start, so that a rate is known before the first event.
+    fn label_sets(self) -> Vec<Vec<(&'static str, &'static str)>> {
+        let each = |label: &'static str, values: &[&'static str]| values.iter().map(|v| vec![(label, *v)]).collect();
+        match self {
+            Self::WebhookRequests => each("answer", &ANSWERS),
+            Self::Deliveries => each("outcome", &DeliveryOutcome::ALL.map(DeliveryOutcome::as_str)),
+            Self::Jobs => each("state", &JobState::ALL.map(JobState::as_str)),
+            Self::ApiCalls => CallClass::ALL
+                .into_iter()
+                .flat_map(|class| RESULTS.map(|result| vec![("class", class.as_str()), ("result", result)]))
+                .collect(),
+            Self::WindowFree => each("class", &CallClass::ALL.map(CallClass::as_str)),
+            Self::Refused => each("reason", &REASONS),
+            Self::BuildInfo => each("version", &[env!("CARGO_PKG_VERSION")]),
+            _ => vec![Vec::new()],
+        }
+    }
+}
+
+fn labels(pairs: &[(&'static str, &str)]) -> Vec<Label> {
+    pairs.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect()
+}
+
+/// Adds one to a counter.
+pub fn count(metric: Metric, pairs: &[(&'static str, &str)]) {
+    metrics::counter!(metric.name(), labels(pairs)).increment(1);
+}
+
+/// Sets a gauge.
+pub fn set(metric: Metric, pairs: &[(&'static str, &str)], value: f64) {
+    metrics::gauge!(metric.name(), labels(pairs)).set(value);
+}
+
+/// Adds a measurement to a histogram: seconds, bytes or a number of requests, as its name says.
+pub fn measure(metric: Metric, pairs: &[(&'static str, &str)], value: f64) {
+    metrics::histogram!(metric.name(), labels(pairs)).record(value);
+}
+
+/// The metrics of this process, as `/metrics` shows them.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Starts measuring. Once per process; before it, measurements go nowhere.
+    pub fn start() -> Result<Self, TelemetryError> {
+        let (recorder, metrics) = Self::recorder()?;
+        metrics::set_global_recorder(recorder)?;
+        Ok(metrics)
+    }
+
+    /// A recorder on which every metric stands at zero already, and the view on it.
+    pub fn recorder() -> Result<(PrometheusRecorder, Self), TelemetryError> {
+        let mut builder = PrometheusBuilder::new();
+        for metric in Metric::ALL {
+            if let (name, Shape::Histogram(buckets), _) = metric.describe() {
+                builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
+            }
+        }
+        let recorder = builder.build_recorder();
+        metrics::with_local_recorder(&recorder, || Metric::ALL.into_iter().for_each(create));
+        let metrics = Self(recorder.handle());
+        Ok((recorder, metrics))
+    }
+
+    /// Everything measured so far, in the text format of Prometheus.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds measurements into their buckets; without it they pile up in memory while nobody scrapes. Call it every few
+    /// seconds.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn create(metric: Metric) {
+    let (name, shape, help) = metric.describe();
+    match shape {
+        Shape::Counter => metrics::describe_counter!(name, help),
+        Shape::Gauge => metrics::describe_gauge!(name, help),
+        Shape::Histogram(_) => metrics::describe_histogram!(name, help),
+    }
+    for pairs in metric.label_sets() {
+        match shape {
+            Shape::Counter => metrics::counter!(name, labels(&pairs)).absolute(0),
+            Shape::Gauge => set(metric, &pairs, f64::from(u8::from(metric == Metric::BuildInfo))),
+            Shape::Histogram(_) => drop(metrics::histogram!(name, labels(&pairs))),
+        }
+    }
+}
