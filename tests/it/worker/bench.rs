@@ -329,6 +329,11 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         key: Some(request.key.clone()),
         job: None,
     };
+    // GitHub sends forms to hooks that are set so.
+    let (content_type, body) = match source {
+        "github" => ("application/x-www-form-urlencoded", "payload=%7B%22from%22%3A%22a+form%22%7D"),
+        _ => ("application/json", r#"{"from":"JSON"}"#),
+    };
     let accepted = store
         .accept(Acceptance {
             id: new_id(now),
@@ -336,8 +341,8 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
             secret_label: "1".to_owned(),
             sender_id: None,
             body_sha256: "00".repeat(32),
-            body: bytes::Bytes::from_static(b"{}"),
-            headers: Vec::new(),
+            body: body.into(),
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
             received_at: now,
             native: event.native.clone(),
             events: vec![event],

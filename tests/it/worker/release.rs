@@ -98,3 +98,48 @@ async fn one_unfinished_run_for_each_subject_and_others_do_not_wait_for_it() {
     bench.release().await;
     assert_eq!(bench.state(&second).await, JobState::Running);
 }
+
+#[tokio::test]
+async fn the_prompt_knows_the_body_whether_it_came_as_json_or_in_a_form() {
+    let rules = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "From {{ event.payload.from }}."
+"#;
+    let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
+    for (source, wanted) in [("github", "From a form."), ("gitlab", "From JSON.")] {
+        let job = bench.job_of(source, "acme/widgets").await;
+        bench.release().await;
+        let prompt = bench.store.prompt(&job).await.unwrap().unwrap();
+        assert_eq!(prompt.lines().next(), Some(wanted));
+    }
+}
+
+#[tokio::test]
+async fn the_prompt_knows_which_attempt_it_is_and_the_run_before() {
+    let rules = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "Attempt {{ attempt }}, after {{ previous.id if previous else 'none' }}."
+"#;
+    let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
+    let mut before = "none".to_owned();
+    for attempt in 1..=3 {
+        let job = bench.job_on("github", "acme/widgets", "main", &format!("{attempt:040}")).await;
+        bench.release().await;
+        let prompt = bench.store.prompt(&job).await.unwrap().unwrap();
+        assert_eq!(prompt.lines().next(), Some(format!("Attempt {attempt}, after {before}.").as_str()));
+        before = bench.find(&job).await.run.unwrap().id.to_string();
+        bench.advance(6);
+        bench.worker.follow_tick().await.unwrap();
+    }
+    let beyond = bench.job_on("github", "acme/widgets", "main", &format!("{:040}", 4)).await;
+    bench.release().await;
+    let dead = bench.find(&beyond).await;
+    assert_eq!(dead.state, JobState::Dead);
+    assert!(dead.reason.contains("attempts"), "{}", dead.reason);
+}
