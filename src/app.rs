@@ -27,9 +27,6 @@ use crate::worker::{self, Worker, WorkerOptions};
 /// How long a connection may take to send a request's head, or stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Bodies up to this size have a share of memory of their own (DESIGN section 6).
-const SMALL_BODY: usize = 1024 * 1024;
-
 /// How often samples of histograms are folded; without it they pile up while nobody scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -147,11 +144,10 @@ fn door(source: &SourceSettings) -> anyhow::Result<Door> {
 
 fn body_limits(settings: &Settings) -> BodyLimits {
     BodyLimits {
-        max: settings.webhooks.max_body,
-        small: SMALL_BODY,
-        small_share: settings.webhooks.max_in_flight_small,
-        large_share: settings.webhooks.max_in_flight,
+        max_body: settings.webhooks.max_body,
         timeout: settings.webhooks.body_timeout,
+        in_flight: settings.webhooks.max_in_flight,
+        in_flight_small: settings.webhooks.max_in_flight_small,
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) fn run(arguments: CheckArguments, printer: Printer) -> Exit {
         return Exit::Configuration;
     };
     let (sources, rules) = (ready.settings.sources.len(), ready.rules.rules().count());
-    printer.line(format_args!(
+    Printer::line(format_args!(
         "{} {sources} sources, {rules} rules (hash {})",
         printer.paint(Style::Good, "all good:"),
         ready.rules.hash()

@@ -95,12 +95,12 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     app.lifecycle().watch_signals()?;
     let dashboard = format!("http://{}/", app.admin);
 
-    printer.line(printer.paint(Style::Bold, "hookrun demo: everything runs on this machine, nothing costs money"));
-    printer.line("");
-    printer.line(format_args!("  Codegen API (played)   http://{sandbox_address}"));
-    printer.line(format_args!("  webhooks               http://{}/webhooks/{{github,gitlab,jira}}", app.webhooks));
-    printer.line(format_args!("  dashboard              {dashboard}"));
-    printer.line("");
+    Printer::line(printer.paint(Style::Bold, "hookrun demo: everything runs on this machine, nothing costs money"));
+    Printer::line("");
+    Printer::line(format_args!("  Codegen API (played)   http://{sandbox_address}"));
+    Printer::line(format_args!("  webhooks               http://{}/webhooks/{{github,gitlab,jira}}", app.webhooks));
+    Printer::line(format_args!("  dashboard              {dashboard}"));
+    Printer::line("");
 
     let mut timeline =
         Timeline::new(printer, clock.clone(), &format!("http://{}", app.admin), secrets.operator.clone())?;
@@ -161,17 +161,17 @@ level = "error"
 
 fn epilogue(printer: Printer, dashboard: &str, token: &str, folder: &Path) {
     let name = |text: &str| printer.paint(Style::Name, text);
-    printer.line("");
-    printer.line(printer.paint(Style::Bold, "What to open and try next"));
-    printer.line(format_args!("  open the dashboard     {}", name(dashboard)));
-    printer.line(format_args!("  log in with            {}", name(token)));
-    printer.line(format_args!(
+    Printer::line("");
+    Printer::line(printer.paint(Style::Bold, "What to open and try next"));
+    Printer::line(format_args!("  open the dashboard     {}", name(dashboard)));
+    Printer::line(format_args!("  log in with            {}", name(token)));
+    Printer::line(format_args!(
         "  ask the status API     {}",
         name(&format!("curl -H 'Authorization: Bearer {token}' {dashboard}api/v1/status"))
     ));
-    printer.line(format_args!("  read the rules         {}", name(&folder.join("rules.toml").display().to_string())));
-    printer.line(format_args!("  for real               README.md, \"Ten minutes to a real webhook\""));
-    printer.line("");
+    Printer::line(format_args!("  read the rules         {}", name(&folder.join("rules.toml").display().to_string())));
+    Printer::line(format_args!("  for real               README.md, \"Ten minutes to a real webhook\""));
+    Printer::line("");
     printer
         .line(printer.paint(Style::Dim, "The dashboard stays up until Ctrl-C; what the demo wrote goes away with it."));
 }

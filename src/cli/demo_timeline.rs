@@ -46,7 +46,7 @@ impl Timeline {
         for (number, chapter) in story.chapters.iter().enumerate() {
             self.send(number, chapter).await?;
         }
-        self.printer.line("");
+        Printer::line("");
         while self.jobs.values().any(|job| !ended(&job.state)) {
             self.look().await?;
             tokio::time::sleep(LOOK_EVERY).await;
@@ -55,8 +55,8 @@ impl Timeline {
         if failed > 0 {
             bail!("{failed} of {} jobs did not succeed", self.jobs.len());
         }
-        self.printer.line("");
-        self.printer.line(self.printer.paint(
+        Printer::line("");
+        Printer::line(self.printer.paint(
             Style::Good,
             format_args!(
                 "{} webhooks, {} jobs, {} runs, all finished",
@@ -79,7 +79,7 @@ impl Timeline {
         let said: Value = answer.json().await.context("the webhook listener answers no JSON")?;
         let word = said["outcome"].as_str().unwrap_or("refused").to_owned();
         if word != chapter.expected {
-            bail!("\"{}\" was answered {status} {word}, expected {}", chapter.title, chapter.expected);
+            bail!("\"{}\" was answered {status} {word}, expected {}: {said}", chapter.title, chapter.expected);
         }
         if status == StatusCode::UNAUTHORIZED {
             self.say(number, Style::Bad, "  refused    401: the signature is not ours; nothing is kept");
@@ -161,7 +161,7 @@ impl Timeline {
     fn say(&self, chapter: usize, style: Style, what: impl std::fmt::Display) {
         let seconds = self.clock.now().since(self.began).as_secs_f32();
         let lead = self.printer.paint(Style::Dim, format_args!("{seconds:>6.2}s [{:>2}]", chapter + 1));
-        self.printer.line(format_args!("{lead} {}", self.printer.paint(style, what)));
+        Printer::line(format_args!("{lead} {}", self.printer.paint(style, what)));
     }
 }
 

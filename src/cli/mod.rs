@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            printer.talk(format_args!("error: {error:#}"));
+            Printer::talk(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -33,12 +33,12 @@ impl Printer {
     }
 
     /// One line on stdout. A closed pipe is no reason to fail.
-    pub(super) fn line(self, text: impl Display) {
+    pub(super) fn line(text: impl Display) {
         let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
 
     /// One line on stderr.
-    pub(super) fn talk(self, text: impl Display) {
+    pub(super) fn talk(text: impl Display) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(arguments: SandboxArguments, printer: Printer) -> anyhow
     let sandbox = Sandbox::new(config, Arc::new(SystemClock::new()));
     let listener =
         TcpListener::bind(arguments.listen).await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    printer.line(format_args!("the Codegen API is played at http://{}", listener.local_addr()?));
+    Printer::line(format_args!("the Codegen API is played at http://{}", listener.local_addr()?));
     let lifecycle = Lifecycle::new();
     lifecycle.watch_signals()?;
     serve(listener, sandbox, lifecycle.soft().cancelled_owned()).await?;

@@ -33,6 +33,6 @@ pub(super) fn generated(of: Generated) -> serde_json::Result<String> {
 }
 
 pub(super) fn run(arguments: &SchemaArguments, printer: Printer) -> anyhow::Result<Exit> {
-    printer.line(generated(arguments.of)?.trim_end());
+    Printer::line(generated(arguments.of)?.trim_end());
     Ok(Exit::Done)
 }

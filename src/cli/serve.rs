@@ -25,8 +25,8 @@ pub(super) async fn run(arguments: ServeArguments, printer: Printer) -> anyhow::
     telemetry::start_log(ready.settings.log.format, &ready.settings.log.level)?;
     let metrics = Metrics::start()?;
     let app = App::start(ready.settings, Arc::new(ready.rules), metrics, Arc::new(SystemClock::new())).await?;
-    printer.line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
-    printer.line(format_args!("dashboard  http://{}/", app.admin));
+    Printer::line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
+    Printer::line(format_args!("dashboard  http://{}/", app.admin));
     app.lifecycle().watch_signals().context("cannot listen for signals")?;
     let clean = app.run_until_stopped().await;
     Ok(if clean { Exit::Done } else { Exit::Failed })

@@ -73,6 +73,6 @@ fn list(problems: &[Problem], printer: Printer) {
             Severity::Error => Style::Bad,
             Severity::Warning => Style::Warn,
         };
-        printer.talk(printer.paint(style, problem));
+        Printer::talk(printer.paint(style, problem));
     }
 }

@@ -13,6 +13,7 @@ use super::wire::{CreateRun, Listing, LogPage, Me, RepoRow, RunRow};
 use crate::model::clock::Clock;
 use crate::model::limits::CallClass;
 use crate::store::{Slot, Store};
+use crate::telemetry::{self, Metric};
 
 /// How many rows a page of a list has at most (OpenAPI: `limit <= 100`).
 pub const PAGE: u32 = 100;
@@ -85,8 +86,8 @@ impl Codegen {
     /// `POST …/agent/run`. The caller holds the slots: the transaction that releases a job takes them, and whoever
     /// records the outcome ends the call. What the failure means for other calls is for [`Self::hold_back`].
     pub async fn create(&self, request: &CreateRun) -> Result<RunRow, CallError> {
-        let http = &self.inner.http;
-        http.post(&format!("{}/agent/run", self.organization()), &request.body()).await
+        let path = format!("{}/agent/run", self.organization());
+        self.measured(CallClass::Create, self.inner.http.post(&path, &request.body())).await
     }
 
     /// `GET …/agent/runs`: a page of the token's own runs that came over the API, newest first, after `skip` rows.
@@ -175,7 +176,7 @@ impl Codegen {
                 Slot::Taken(id) => id,
                 Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
             };
-            let answer = call.await;
+            let answer = door.measured(class, call).await;
             door.inner.store.end_call(&id).await?;
             if let Err(CallError::NotTaken { denial, message }) = &answer {
                 match denial {
@@ -188,6 +189,20 @@ impl Codegen {
             answer
         });
         task.await.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())))
+    }
+
+    /// Makes the call, and counts it with its result and duration.
+    async fn measured<T>(
+        &self,
+        class: CallClass,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let begun = self.inner.clock.now();
+        let answer = call.await;
+        let result = answer.as_ref().map_or_else(CallError::result, |_| "ok");
+        telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
+        telemetry::measure(Metric::ApiSeconds, &[], self.inner.clock.now().since(begun).as_secs_f64());
+        answer
     }
 
     async fn freeze_limited(

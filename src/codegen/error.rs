@@ -84,6 +84,16 @@ impl CallError {
         matches!(self, Self::NotTaken { denial: Denial::NotFound, .. })
     }
 
+    /// The failure as metrics name it.
+    pub(super) fn result(&self) -> &'static str {
+        match self {
+            Self::NotTaken { denial: Denial::RateLimited { .. }, .. } | Self::NoSlot { .. } => "limited",
+            Self::NotTaken { denial: Denial::Connect, .. } | Self::Store(_) => "failed",
+            Self::NotTaken { .. } | Self::Refused(_) => "refused",
+            Self::Ambiguous(_) => "unanswered",
+        }
+    }
+
     /// Reads a failed exchange that gave no whole answer.
     pub(super) fn from_transport(error: &reqwest::Error) -> Self {
         if error.is_connect() || error.is_builder() {

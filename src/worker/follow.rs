@@ -10,6 +10,7 @@ use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
 use crate::model::run::{Run, RunPhase, phase_of};
 use crate::store::Followed;
+use crate::telemetry::{self, Metric};
 
 /// How long a lost run is still looked at, and how often.
 const LOST: (Duration, Duration) = (Duration::from_hours(24), Duration::from_mins(10));
@@ -56,6 +57,8 @@ impl Worker {
             None if state.not_before > now => return Ok(Some(state.not_before)),
             None => {
                 let mut followed = inner.store.followed(now.minus(LOST.0)).await?;
+                let running = followed.iter().filter(|each| each.state == JobState::Running).count();
+                telemetry::set(Metric::RunsActive, &[], running as f64);
                 let lost = followed.iter().any(|each| each.state == JobState::Lost);
                 if state.lost_not_before > now {
                     followed.retain(|each| each.state != JobState::Lost);
@@ -183,6 +186,9 @@ impl Worker {
         for run in runs {
             let (phase, known) = phase_of(run.status.as_deref());
             let word = run.status.unwrap_or_else(|| "null".to_owned());
+            if !known {
+                telemetry::count(Metric::UnknownStatus, &[]);
+            }
             if !known && state.words.len() < WORDS_MAX && state.words.insert(word.clone()) {
                 tracing::warn!(run = run.id, status = word, "unknown status; the run counts as not ended");
             }

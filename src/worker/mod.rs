@@ -105,7 +105,8 @@ struct Inner {
 }
 
 impl Worker {
-    /// A worker that begins nothing by itself and, once `stop` is cancelled, releases nothing more.
+    /// A worker that begins nothing by itself and, once `stop` (the soft end of the process) is cancelled, releases
+    /// nothing more.
     pub fn new(
         options: WorkerOptions,
         store: Store,
@@ -130,25 +131,19 @@ impl Worker {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Starts every loop on `tasks`. They end when the worker is told to stop; creates under way are finished first.
-    pub fn spawn(&self, lifecycle: &Lifecycle) {
+    /// Starts every loop. They end when the worker is told to stop; creates under way are finished first.
+    pub fn spawn(&self, life: &Lifecycle) {
         let worker = || self.clone();
-        lifecycle.spawn(
-            "release",
-            worker().keep("release", Wake::Work, |worker| async move { worker.release_tick().await }),
-        );
-        lifecycle.spawn(
+        life.spawn("release", worker().keep("release", Wake::Work, |it| async move { it.release_tick().await }));
+        life.spawn(
             "reconcile",
-            worker().keep("reconcile", Wake::Progress, |worker| async move { worker.reconcile_tick().await }),
+            worker().keep("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }),
         );
-        lifecycle.spawn(
-            "follow",
-            worker().keep("follow", Wake::Progress, |worker| async move { worker.follow_tick().await }),
-        );
-        lifecycle.spawn("repos", worker().keep("repos", Wake::Time, |worker| async move { worker.repos_tick().await }));
-        lifecycle.spawn("sweep", worker().keep("sweep", Wake::Time, |worker| async move { worker.sweep_tick().await }));
+        life.spawn("follow", worker().keep("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
+        life.spawn("repos", worker().keep("repos", Wake::Time, |it| async move { it.repos_tick().await }));
+        life.spawn("sweep", worker().keep("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));
         let worker = worker();
-        lifecycle.spawn("submissions", async move {
+        life.spawn("submit", async move {
             worker.inner.stop.cancelled().await;
             worker.sent().await;
         });

@@ -1,6 +1,7 @@
 //! The integration tests, linked once: one module for each room and one for the real binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod codegen;
 mod config;
 mod config_file;
 mod daemon;
@@ -22,3 +23,4 @@ mod webhook_payloads;
 mod webhook_signatures;
 mod webhook_support;
 mod webhook_verify;
+mod worker;

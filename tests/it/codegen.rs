@@ -1,0 +1,370 @@
+//! The door to the Codegen API: what it understands, what failures mean, and how calls pass their windows.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookrun::codegen::door::PAGE;
+use hookrun::codegen::wire::read_time;
+use hookrun::codegen::{CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag};
+use hookrun::model::clock::{Clock, Timestamp};
+use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
+use hookrun::store::{Store, StoreOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::worker::bench::{ManualClock, START, install_tls};
+
+const TOKEN: &str = "a-token-that-nobody-may-see";
+
+/// A door to `address` with a store of its own.
+struct Door {
+    codegen: Codegen,
+    store: Store,
+    clock: Arc<ManualClock>,
+    _folder: tempfile::TempDir,
+}
+
+async fn door(address: SocketAddr, limits: ClassLimits) -> Door {
+    install_tls();
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new());
+    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+    let store = Store::open(StoreOptions { url, limits }, clock.clone() as Arc<dyn Clock>).await.unwrap();
+    let mut options = CodegenOptions::new(format!("http://{address}"), 7, TOKEN.into());
+    options.call_timeout = Duration::from_secs(20);
+    let codegen = Codegen::new(&options, store.clone(), clock.clone()).unwrap();
+    Door { codegen, store, clock, _folder: folder }
+}
+
+/// A server that answers every request with the same bytes and closes the connection; the requests that it got come out
+/// of the receiver.
+async fn canned(answer: impl Into<Vec<u8>>) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let answer = answer.into();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (heard, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = whole_request(&mut stream).await;
+            // Nobody listens any more when the test is over.
+            let _ = heard.send(request);
+            let _ = stream.write_all(&answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (address, requests)
+}
+
+async fn whole_request(stream: &mut tokio::net::TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
+        let mut part = [0; 4096];
+        let read = stream.read(&mut part).await.unwrap();
+        assert!(read > 0, "the request ended in the middle: {text}");
+        request.extend_from_slice(&part[..read]);
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+}
+
+fn request() -> CreateRun {
+    CreateRun {
+        job: "job-1".to_owned(),
+        prompt: "Fix it.\n\nhookrun job job-1".to_owned(),
+        repo_id: Some(3),
+        model: None,
+        agent_type: None,
+    }
+}
+
+async fn create(answer: impl Into<Vec<u8>>) -> Result<RunRow, CallError> {
+    let (address, _requests) = canned(answer).await;
+    door(address, ClassLimits::default()).await.codegen.create(&request()).await
+}
+
+#[test]
+fn times_are_read_with_and_without_a_zone() {
+    assert_eq!(read_time("2024-01-15T10:30:00Z"), Some(Timestamp(1_705_314_600_000)));
+    assert_eq!(read_time("2024-01-15T11:30:00+01:00"), Some(Timestamp(1_705_314_600_000)));
+    assert_eq!(read_time("2024-01-15 10:30:00.338398"), Some(Timestamp(1_705_314_600_338)));
+    assert_eq!(read_time("2024-01-15T10:30:00"), Some(Timestamp(1_705_314_600_000)));
+    assert_eq!(read_time("yesterday"), None);
+}
+
+#[test]
+fn a_row_is_read_with_tolerance() {
+    let row: RunRow = serde_json::from_str(
+        r#"{"id": 5, "organization_id": 7, "status": null, "created_at": "2024-01-15 10:30:00", "result": {"odd": 1},
+            "web_url": "javascript:alert(1)", "github_pull_requests": [{"id": 1, "created_at": "x", "title": null,
+            "url": "https://github.com/acme/widgets/pull/4", "head_branch_name": "fix"}], "metadata": {"mine": 1}, "new": []}"#,
+    )
+    .unwrap();
+    assert_eq!(row.run.id, 5);
+    assert_eq!((row.run.status, row.run.url, row.run.result), (None, None, None));
+    assert_eq!(row.created_at, Some(Timestamp(1_705_314_600_000)));
+    assert_eq!(row.run.pull_requests[0].branch.as_deref(), Some("fix"));
+    assert_eq!(row.tag, Tag::Other);
+
+    let bare: RunRow = serde_json::from_str(r#"{"id": 6, "github_pull_requests": null}"#).unwrap();
+    assert_eq!((bare.created_at, bare.tag), (None, Tag::Missing));
+    let empty: RunRow = serde_json::from_str(r#"{"id": 6, "metadata": {}}"#).unwrap();
+    assert_eq!(empty.tag, Tag::Missing);
+    let ours: RunRow = serde_json::from_str(r#"{"id": 6, "metadata": {"hookrun": {"job": "j", "more": 1}}}"#).unwrap();
+    assert_eq!(ours.tag, Tag::Job("j".to_owned()));
+    assert!(serde_json::from_str::<RunRow>(r#"{"status": "ACTIVE"}"#).is_err(), "a run without id is no run");
+}
+
+#[test]
+fn a_list_without_total_ends_with_an_empty_page() {
+    let page: Listing<RunRow> = serde_json::from_str(r#"{"items": [{"id": 1}]}"#).unwrap();
+    assert!(!page.is_last(0));
+    let empty: Listing<RunRow> = serde_json::from_str(r#"{"items": [], "total": null}"#).unwrap();
+    assert!(empty.is_last(1));
+    let counted: Listing<RunRow> = serde_json::from_str(r#"{"items": [{"id": 1}], "total": 101}"#).unwrap();
+    assert!(counted.is_last(100) && !counted.is_last(99));
+}
+
+#[tokio::test]
+async fn a_create_carries_token_agent_and_tag() {
+    let (address, mut requests) = canned(answer("200 OK", "", r#"{"id": 42, "status": "ACTIVE"}"#)).await;
+    let row = door(address, ClassLimits::default()).await.codegen.create(&request()).await.unwrap();
+    assert_eq!(row.run.id, 42);
+    let request = requests.recv().await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let head = head.to_lowercase();
+    assert!(head.starts_with("post /v1/organizations/7/agent/run http/1.1"), "{head}");
+    assert!(head.contains(&format!("authorization: bearer {TOKEN}")), "{head}");
+    assert!(head.contains(&format!("user-agent: hookrun/{}", env!("CARGO_PKG_VERSION"))), "{head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let wanted = serde_json::json!({
+        "prompt": "Fix it.\n\nhookrun job job-1",
+        "metadata": {"hookrun": {"job": "job-1"}},
+        "repo_id": 3,
+    });
+    assert_eq!(body, wanted);
+}
+
+#[tokio::test]
+async fn every_answer_has_its_class() {
+    let limited = |seconds: Option<u64>| Denial::RateLimited { retry_after: seconds.map(Duration::from_secs) };
+    let cases = [
+        ("401 Unauthorized", "", r#"{"detail":"Bad token"}"#, Denial::Unauthorized, ": Bad token"),
+        ("402 Payment Required", "", r#"{"message":"Used up","status_code":402}"#, Denial::Billing, ": Used up"),
+        ("403 Forbidden", "", r#"{"message":"No access\u0000 \n here"}"#, Denial::Forbidden, ": No access here"),
+        ("404 Not Found", "", "", Denial::NotFound, ""),
+        ("404 Not Found", "", "<html>not here</html>", Denial::NotFound, ""),
+        ("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", "", Denial::NotFound, ""),
+        ("429 Too Many Requests", "", "{}", limited(None), ""),
+        ("429 Too Many Requests", "retry-after: 7\r\n", r#"{"detail":"slow"}"#, limited(Some(7)), ": slow"),
+        ("429 Too Many Requests", "retry-after: 99999999999999999999999\r\n", "", limited(Some(600)), ""),
+        ("429 Too Many Requests", "retry-after: soon\r\n", "", limited(None), ""),
+        ("429 Too Many Requests", "retry-after: -1\r\n", "", limited(None), ""),
+        (
+            "429 Too Many Requests",
+            "date: Sun, 06 Nov 1994 08:49:37 GMT\r\nretry-after: Sun, 06 Nov 1994 08:50:07 GMT\r\n",
+            "",
+            limited(Some(30)),
+            "",
+        ),
+        ("429 Too Many Requests", "retry-after: Sun, 06 Nov 1994 08:50:07 GMT\r\n", "", limited(Some(0)), ""),
+    ];
+    for (status, headers, body, wanted, words) in cases {
+        let error = create(answer(status, headers, body)).await.unwrap_err();
+        let CallError::NotTaken { denial, message } = error else { panic!("{status} {headers}: {error:?}") };
+        assert_eq!(denial, wanted, "{status} {headers}");
+        assert_eq!(message, format!("the agent service answered {}{words}", &status[..3]));
+    }
+}
+
+#[tokio::test]
+async fn what_can_never_be_taken_is_refused() {
+    let detail = r#"{"detail":[{"loc":["body","prompt"],"msg":"Field required","type":"missing","input":"secret"}]}"#;
+    for (status, body, wanted) in [
+        ("422 Unprocessable Entity", detail, "the agent service answered 422: body.prompt Field required"),
+        ("400 Bad Request", "", "the agent service answered 400"),
+        ("413 Payload Too Large", "<html/>", "the agent service answered 413"),
+    ] {
+        let error = create(answer(status, "", body)).await.unwrap_err();
+        assert!(matches!(&error, CallError::Refused(_)), "{error:?}");
+        assert_eq!(error.to_string(), wanted);
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_taken_is_ambiguous() {
+    let huge = format!(r#"{{"id": 1, "result": "{}"}}"#, "x".repeat(8 << 20));
+    for bytes in [
+        answer("500 Internal Server Error", "", r#"{"message":"oops"}"#),
+        answer("502 Bad Gateway", "", "<html>bad gateway</html>"),
+        answer("503 Service Unavailable", "retry-after: 1\r\n", ""),
+        answer("408 Request Timeout", "", ""),
+        answer("200 OK", "", "<html>hello</html>"),
+        answer("200 OK", "", r#"{"id": 1"#),
+        answer("200 OK", "", r#"{"status": "ACTIVE"}"#),
+        answer("204 No Content", "", ""),
+        answer("200 OK", "", &huge),
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"id\": 1}".to_owned(),
+        "no HTTP at all\r\n\r\n".to_owned(),
+        String::new(),
+    ] {
+        let error = create(bytes.clone()).await.unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, CallError::Ambiguous(_)), "{}: {error:?}", &bytes[..bytes.len().min(80)]);
+        assert!(message.len() < 300 && !message.contains("html"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_never_answers_is_ambiguous() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let Door { store, clock, .. } = &door(address, ClassLimits::default()).await;
+    let mut options = CodegenOptions::new(format!("http://{address}"), 7, TOKEN.into());
+    options.call_timeout = Duration::from_millis(50);
+    let codegen = Codegen::new(&options, store.clone(), clock.clone()).unwrap();
+    // The listener's queue takes the connection; nobody ever reads from it.
+    let error = codegen.create(&request()).await.unwrap_err();
+    assert!(matches!(error, CallError::Ambiguous(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_closed_port_is_certainly_not_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = door(address, ClassLimits::default()).await.codegen.create(&request()).await.unwrap_err();
+    assert!(matches!(error, CallError::NotTaken { denial: Denial::Connect, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (other, mut strayed) = canned(answer("200 OK", "", r#"{"id": 1}"#)).await;
+    let (address, _) = canned(answer("302 Found", &format!("location: http://{other}/v1/elsewhere\r\n"), "")).await;
+    let error = door(address, ClassLimits::default()).await.codegen.get_run(1).await.unwrap_err();
+    assert!(error.is_not_found(), "{error:?}");
+    assert!(strayed.try_recv().is_err(), "the redirect was followed, token and all");
+}
+
+#[tokio::test]
+async fn the_token_is_never_shown() {
+    let (address, _) = canned(answer("403 Forbidden", "", &format!(r#"{{"message":"no user for {TOKEN}"}}"#))).await;
+    let Door { codegen, .. } = door(address, ClassLimits::default()).await;
+    let error = codegen.create(&request()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the agent service answered 403: no user for [token]");
+    assert!(!format!("{codegen:?}").contains(TOKEN));
+}
+
+#[tokio::test]
+async fn an_address_that_would_give_the_token_away_is_refused() {
+    let Door { store, clock, .. } = &door("127.0.0.1:9".parse().unwrap(), ClassLimits::default()).await;
+    let try_base =
+        |base: &str| Codegen::new(&CodegenOptions::new(base, 7, TOKEN.into()), store.clone(), clock.clone()).map(drop);
+    for base in ["https://api.codegen.com", "https://x.modal.run/base/", "http://localhost:1", "http://[::1]:1"] {
+        try_base(base).unwrap();
+    }
+    for base in [
+        "http://api.codegen.com",
+        "ftp://localhost",
+        "https://u:p@api.codegen.com",
+        "https://a.b/?q",
+        "api.codegen.com",
+    ] {
+        assert!(matches!(try_base(base), Err(SetupError::BaseUrl(_))), "{base}");
+    }
+    for token in ["", "two\nlines"] {
+        let options = CodegenOptions::new("https://api.codegen.com", 7, token.into());
+        assert!(matches!(Codegen::new(&options, store.clone(), clock.clone()), Err(SetupError::Token)), "{token:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reading_call_holds_its_slot_for_one_window_after_the_answer() {
+    let (address, _) = canned(answer("200 OK", "", r#"{"id": 1, "status": "ACTIVE"}"#)).await;
+    let limits = ClassLimits { standard: RateLimit::new(2, 30), ..ClassLimits::default() };
+    let Door { codegen, clock, .. } = &door(address, limits).await;
+    codegen.get_run(1).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    codegen.get_run(1).await.unwrap();
+    let error = codegen.get_run(1).await.unwrap_err();
+    let CallError::NoSlot { until, .. } = error else { panic!("{error:?}") };
+    assert_eq!(until, Some(START.plus(Duration::from_secs(30))));
+    clock.advance(Duration::from_secs(20));
+    codegen.get_run(1).await.unwrap();
+    assert!(matches!(codegen.get_run(1).await, Err(CallError::NoSlot { .. })));
+    // The trace has a window of its own.
+    assert!(codegen.run_logs(1, 0, PAGE).await.unwrap().logs.is_empty());
+}
+
+#[tokio::test]
+async fn a_429_stops_only_the_class_of_its_call() {
+    for (header, pause) in [("retry-after: 12\r\n", 12), ("", 60)] {
+        let (address, _) = canned(answer("429 Too Many Requests", header, "{}")).await;
+        let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
+        assert!(codegen.run_logs(1, 0, PAGE).await.is_err());
+        let freezes = store.freezes().await.unwrap();
+        assert_eq!(freezes.len(), 1, "{freezes:?}");
+        assert_eq!((freezes[0].class, freezes[0].until), (CallClass::Logs, START.plus(Duration::from_secs(pause))));
+        let error = codegen.run_logs(1, 0, PAGE).await.unwrap_err();
+        assert!(
+            matches!(error, CallError::NoSlot { until: Some(until), .. } if until == freezes[0].until),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_stops_every_class() {
+    let (address, _) = canned(answer("401 Unauthorized", "", "")).await;
+    let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
+    assert!(codegen.get_run(1).await.is_err());
+    let frozen: Vec<CallClass> = store.freezes().await.unwrap().into_iter().map(|freeze| freeze.class).collect();
+    assert_eq!(frozen.len(), CallClass::ALL.len(), "{frozen:?}");
+}
+
+#[tokio::test]
+async fn a_reader_who_goes_away_leaves_no_open_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits = ClassLimits { logs: RateLimit::new(1, 60), ..ClassLimits::default() };
+    let Door { codegen, clock, .. } = &door(address, limits).await;
+    let reader = tokio::spawn({
+        let codegen = codegen.clone();
+        async move { codegen.run_logs(1, 0, PAGE).await.map(drop) }
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    whole_request(&mut stream).await;
+    reader.abort();
+    assert!(reader.await.unwrap_err().is_cancelled());
+    stream.write_all(answer("200 OK", "", r#"{"logs": []}"#).as_bytes()).await.unwrap();
+    // The next call waits until the abandoned one has ended; then its slot is free one window later.
+    loop {
+        match codegen.run_logs(1, 0, PAGE).await {
+            Err(CallError::NoSlot { until: Some(until), .. }) => {
+                clock.advance(until.since(clock.now()));
+                break;
+            }
+            Err(CallError::NoSlot { until: None, .. }) => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    let next = tokio::spawn({
+        let codegen = codegen.clone();
+        async move { codegen.run_logs(1, 0, PAGE).await.map(drop) }
+    });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    whole_request(&mut stream).await;
+    stream.write_all(answer("200 OK", "", r#"{"logs": []}"#).as_bytes()).await.unwrap();
+    next.await.unwrap().unwrap();
+}

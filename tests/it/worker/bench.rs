@@ -1,0 +1,368 @@
+//! A worker whose ticks the test calls by hand.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use hookrun::codegen::{Codegen, CodegenOptions};
+use hookrun::model::acceptance::Acceptance;
+use hookrun::model::clock::{Clock, Timestamp};
+use hookrun::model::decision::{Ruling, Verdict};
+use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
+use hookrun::model::event::{Event, Kind, Origin, Subject};
+use hookrun::model::id::new_id;
+use hookrun::model::job::{Job, JobRequest, JobState};
+use hookrun::model::limits::{ClassLimits, RateLimit};
+use hookrun::rules::{RuleSet, load};
+use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
+use hookrun::store::{Retention, Store, StoreError, StoreOptions};
+use hookrun::worker::{RepoTarget, Worker, WorkerOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// When every test begins.
+pub(crate) const START: Timestamp = Timestamp(1_780_000_000_000);
+const ORG: i64 = 42;
+const TOKEN: &str = "the-token-of-the-sandbox";
+
+/// A clock that stands still until it is told to go on.
+#[derive(Debug)]
+pub(crate) struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub(crate) fn new() -> Self {
+        Self(AtomicI64::new(START.0))
+    }
+
+    pub(crate) fn advance(&self, span: Duration) {
+        self.0.fetch_add(span.as_millis() as i64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.now()
+    }
+}
+
+/// Installs the crypto of TLS, once for the process.
+pub(crate) fn install_tls() {
+    // The second test in the process finds it installed; that is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// What differs from the usual bench.
+pub(super) struct Setting {
+    pub(super) limits: ClassLimits,
+    /// What the sandbox enforces.
+    pub(super) enforced: Option<ClassLimits>,
+    pub(super) rules: &'static str,
+    pub(super) repos: BTreeMap<String, RepoTarget>,
+    pub(super) require_repo: bool,
+    pub(super) call_timeout: Duration,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            limits: ClassLimits::default(),
+            enforced: Some(ClassLimits::default()),
+            rules: RULES,
+            repos: BTreeMap::new(),
+            require_repo: false,
+            call_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The usual rules.
+pub(super) const RULES: &str = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "Fix {{ event.repo }} at {{ event.sha }}."
+"#;
+
+pub(super) struct Bench {
+    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) store: Store,
+    pub(super) worker: Worker,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) stop: CancellationToken,
+    setting: Setting,
+    address: SocketAddr,
+    made: AtomicU32,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        Self::with(Setting::default()).await
+    }
+
+    pub(super) async fn with(setting: Setting) -> Self {
+        install_tls();
+        let clock = Arc::new(ManualClock::new());
+        let mut config = config();
+        config.limits = setting.enforced;
+        let (sandbox, address) = sandbox(config, clock.clone()).await;
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::open(sandbox, clock, setting, address, folder).await
+    }
+
+    /// A service without limits, and windows that never matter.
+    pub(super) async fn unlimited() -> Self {
+        let much = RateLimit::new(1000, 1);
+        let limits = ClassLimits { create: much, standard: much, ..ClassLimits::default() };
+        Self::with(Setting { limits, enforced: None, ..Setting::default() }).await
+    }
+
+    /// A service whose port is closed.
+    pub(super) async fn unreachable() -> Self {
+        let bench = Self::new().await;
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        Self { address: closed, ..bench }.restart().await
+    }
+
+    async fn open(
+        sandbox: Arc<Sandbox>,
+        clock: Arc<ManualClock>,
+        setting: Setting,
+        address: SocketAddr,
+        folder: Arc<tempfile::TempDir>,
+    ) -> Self {
+        let store = open_store(&folder, setting.limits, clock.clone()).await;
+        let stop = CancellationToken::new();
+        let worker = worker(&setting, address, &store, clock.clone(), Duration::from_secs(5), &stop);
+        Self { sandbox, store, worker, clock, stop, setting, address, made: AtomicU32::new(0), folder }
+    }
+
+    /// Closes the store without a word to anybody, and starts again on the same file.
+    pub(super) async fn restart(self) -> Self {
+        let Self { sandbox, store, worker, clock, setting, address, folder, .. } = self;
+        store.close().await.unwrap();
+        drop((worker, store));
+        Self::open(sandbox, clock, setting, address, folder).await
+    }
+
+    /// The same after a restart with other limits.
+    pub(super) async fn restart_with(mut self, limits: ClassLimits) -> Self {
+        self.setting.limits = limits;
+        self.restart().await
+    }
+
+    pub(super) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub(super) fn fault(&self, on: Call, fault: Fault) {
+        self.sandbox.faults([FaultRule::once(on, fault)]);
+    }
+
+    /// Somebody else with the same token makes a run without metadata; its id.
+    pub(super) async fn stranger(&self) -> i64 {
+        let address = format!("http://{}/v1/organizations/{ORG}/agent/run", self.address);
+        let body = serde_json::json!({"prompt": "Something else."});
+        let answer = reqwest::Client::new().post(address).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+        let run: serde_json::Value = answer.json().await.unwrap();
+        run["id"].as_i64().unwrap()
+    }
+
+    /// Somebody else with the same token makes so many runs with metadata of his own.
+    pub(super) async fn fill(&self, count: u32) {
+        let address = format!("http://{}/v1/organizations/{ORG}/agent/run", self.address);
+        let body = serde_json::json!({"prompt": "Something else.", "metadata": {"tool": "another"}});
+        let client = reqwest::Client::new();
+        for _ in 0..count {
+            client.post(&address).bearer_auth(TOKEN).json(&body).send().await.unwrap().error_for_status().unwrap();
+        }
+    }
+
+    /// Accepts a failed check of a branch of its own; the id of the job that it makes.
+    pub(super) async fn job(&self) -> String {
+        self.job_of("github", "acme/widgets").await
+    }
+
+    pub(super) async fn job_of(&self, source: &str, repo: &str) -> String {
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
+        self.job_on(source, repo, &format!("branch-{number}"), &format!("{number:040x}")).await
+    }
+
+    pub(super) async fn job_on(&self, source: &str, repo: &str, branch: &str, sha: &str) -> String {
+        accept(&self.store, self.clock.now(), source, repo, branch, sha).await
+    }
+
+    /// Accepts so many jobs.
+    pub(super) async fn jobs(&self, count: u32) -> Vec<String> {
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            jobs.push(self.job().await);
+        }
+        jobs
+    }
+
+    /// Releases what can be released and waits for the answers.
+    pub(super) async fn release(&self) -> Option<Timestamp> {
+        let again = self.worker.release_tick().await.unwrap();
+        self.worker.sent().await;
+        again
+    }
+
+    pub(super) async fn find(&self, job: &str) -> Job {
+        self.store.job(job).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn state(&self, job: &str) -> JobState {
+        self.find(job).await.state
+    }
+
+    /// The runs of a job at the service.
+    pub(super) fn runs_of(&self, job: &str) -> Vec<SandboxRun> {
+        let wanted = serde_json::json!({ "hookrun": { "job": job } });
+        let mut runs = self.sandbox.runs();
+        runs.retain(|run| run.metadata.as_ref().is_some_and(|metadata| wanted.as_object() == Some(metadata)));
+        runs
+    }
+
+    /// The calls of one kind that reached the service.
+    pub(super) fn calls(&self, call: Call) -> Vec<CallRecord> {
+        self.sandbox.calls().into_iter().filter(|record| record.call == Some(call)).collect()
+    }
+}
+
+/// The usual sandbox.
+pub(super) fn config() -> SandboxConfig {
+    SandboxConfig::new(vec![TOKEN.into()], ORG)
+}
+
+/// A worker on this store for the sandbox at this address.
+pub(super) fn worker(
+    setting: &Setting,
+    address: SocketAddr,
+    store: &Store,
+    clock: Arc<dyn Clock>,
+    poll: Duration,
+    stop: &CancellationToken,
+) -> Worker {
+    let mut options = CodegenOptions::new(format!("http://{address}"), ORG, TOKEN.into());
+    options.call_timeout = setting.call_timeout;
+    let codegen = Codegen::new(&options, store.clone(), clock.clone()).unwrap();
+    let sources = [("github", SourceKind::Github), ("gitlab", SourceKind::Gitlab)];
+    let options = WorkerOptions {
+        sources: sources.map(|(name, kind)| (name.to_owned(), kind)).into(),
+        repos: setting.repos.clone(),
+        require_repo: setting.require_repo,
+        poll,
+        give_up: Duration::from_hours(24),
+        retention: Retention {
+            bodies: Duration::from_hours(24 * 14),
+            records: Duration::from_hours(24 * 90),
+            claims: Duration::from_hours(24 * 400),
+        },
+    };
+    Worker::new(options, store.clone(), codegen, Arc::new(rules(setting.rules)), clock, stop.clone())
+}
+
+/// A sandbox on a port of its own.
+pub(super) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Arc<Sandbox>, SocketAddr) {
+    let sandbox = Sandbox::new(config, clock);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, sandbox.clone(), std::future::pending()));
+    (sandbox, address)
+}
+
+/// The store in a folder.
+pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
+    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+    loop {
+        match Store::open(StoreOptions { url: url.clone(), limits }, clock.clone()).await {
+            // Tasks of a life before this one are still being let go.
+            Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
+            other => return other.unwrap(),
+        }
+    }
+}
+
+/// Accepts a failed check; the id of the job that it makes.
+pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &str, branch: &str, sha: &str) -> String {
+    let subject = format!("{source}.example/{repo}@{branch}");
+    let happening = format!("suite {sha}");
+    let event = Event {
+        kind: Some(Kind::CiFailed),
+        native: "github:check_suite.completed".to_owned(),
+        source: source.to_owned(),
+        host: format!("{source}.example"),
+        repo: Some(repo.to_owned()),
+        subject: Subject { key: subject.clone(), origin: Origin::Base },
+        branch: Some(branch.to_owned()),
+        sha: Some(sha.to_owned()),
+        happening: happening.clone(),
+        ..Event::default()
+    };
+    let request = JobRequest {
+        rule: "fix".to_owned(),
+        key: format!("{repo}@{sha}"),
+        per_commit: true,
+        happening: happening.clone(),
+        subject,
+        repo: Some(repo.to_owned()),
+        sha: Some(sha.to_owned()),
+        settle: Duration::ZERO,
+        settle_max: Duration::from_mins(30),
+    };
+    let verdict = Verdict {
+        rule: "fix".to_owned(),
+        decision: Ruling::Queued,
+        reason: String::new(),
+        inputs: serde_json::Map::new(),
+        rules_hash: "hash".to_owned(),
+        event: 0,
+        happening: Some(happening),
+        key: Some(request.key.clone()),
+        job: None,
+    };
+    // GitHub sends forms to hooks that are set so.
+    let (content_type, body) = match source {
+        "github" => ("application/x-www-form-urlencoded", "payload=%7B%22from%22%3A%22a+form%22%7D"),
+        _ => ("application/json", r#"{"from":"JSON"}"#),
+    };
+    let accepted = store
+        .accept(Acceptance {
+            id: new_id(now),
+            source: source.to_owned(),
+            secret_label: "1".to_owned(),
+            sender_id: None,
+            body_sha256: "00".repeat(32),
+            body: body.into(),
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
+            received_at: now,
+            native: event.native.clone(),
+            events: vec![event],
+            subjects: Vec::new(),
+            checks: Vec::new(),
+            resets: Vec::new(),
+            verdicts: vec![verdict],
+            requests: vec![(0, request)],
+            outcome: DeliveryOutcome::Unmatched,
+            reason: String::new(),
+        })
+        .await
+        .unwrap();
+    accepted.jobs[0].clone()
+}
+
+fn rules(text: &str) -> RuleSet {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.toml");
+    std::fs::write(&path, text).unwrap();
+    let loaded = load(&path);
+    loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+}

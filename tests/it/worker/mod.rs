@@ -1,0 +1,9 @@
+//! The worker on a real store in a temporary file, against the sandbox on a loopback port, under a clock that is held.
+
+pub(crate) mod bench;
+mod follow;
+mod loops;
+mod reconcile;
+mod release;
+mod submit;
+mod windows;
