@@ -172,6 +172,7 @@ fn epilogue(printer: Printer, dashboard: &str, token: &str, folder: &Path) {
     Printer::line(format_args!("  read the rules         {}", name(&folder.join("rules.toml").display().to_string())));
     Printer::line(format_args!("  for real               README.md, \"Ten minutes to a real webhook\""));
     Printer::line("");
-    printer
-        .line(printer.paint(Style::Dim, "The dashboard stays up until Ctrl-C; what the demo wrote goes away with it."));
+    Printer::line(
+        printer.paint(Style::Dim, "The dashboard stays up until Ctrl-C; what the demo wrote goes away with it."),
+    );
 }

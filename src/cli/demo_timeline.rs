@@ -79,7 +79,11 @@ impl Timeline {
         let said: Value = answer.json().await.context("the webhook listener answers no JSON")?;
         let word = said["outcome"].as_str().unwrap_or("refused").to_owned();
         if word != chapter.expected {
-            bail!("\"{}\" was answered {status} {word}, expected {}: {said}", chapter.title, chapter.expected);
+            let record = match said["delivery"].as_str() {
+                Some(delivery) => self.get(&format!("deliveries/{delivery}")).await?,
+                None => said,
+            };
+            bail!("\"{}\" was answered {status} {word}, expected {}: {record}", chapter.title, chapter.expected);
         }
         if status == StatusCode::UNAUTHORIZED {
             self.say(number, Style::Bad, "  refused    401: the signature is not ours; nothing is kept");

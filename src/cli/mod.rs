@@ -73,8 +73,8 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
         Command::Check(arguments) => Ok(check::run(arguments, printer)),
-        Command::Sandbox(arguments) => block_on(sandbox::run(arguments, printer)),
-        Command::Schema(arguments) => schema::run(&arguments, printer),
+        Command::Sandbox(arguments) => block_on(sandbox::run(arguments)),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
     };
     match result {

@@ -44,7 +44,7 @@ pub(super) struct SandboxArguments {
     faults: Option<PathBuf>,
 }
 
-pub(super) async fn run(arguments: SandboxArguments, printer: Printer) -> anyhow::Result<Exit> {
+pub(super) async fn run(arguments: SandboxArguments) -> anyhow::Result<Exit> {
     let mut config = SandboxConfig::new(arguments.tokens, arguments.org_id);
     config.limits = (!arguments.no_limits).then(|| {
         let mut limits = ClassLimits::default();

@@ -32,7 +32,7 @@ pub(super) fn generated(of: Generated) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-pub(super) fn run(arguments: &SchemaArguments, printer: Printer) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &SchemaArguments) -> anyhow::Result<Exit> {
     Printer::line(generated(arguments.of)?.trim_end());
     Ok(Exit::Done)
 }
