@@ -86,7 +86,8 @@ impl House {
 
     fn with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let arguments = [&["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--org-id", "7", "--speed", "20"], flags];
+        let arguments =
+            [&["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--org-id", "7", "--speed", "20"], flags];
         let mut sandbox = Process::start(&arguments.concat(), folder.path());
         let address = sandbox.address();
         let settings = format!(
@@ -217,7 +218,8 @@ async fn a_signed_webhook_becomes_one_finished_run() {
 async fn a_forged_webhook_leaves_nothing_behind() {
     let house = House::new();
     let daemon = house.serve();
-    let (status, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), "another-secret-of-theirs").await;
+    let (status, said) =
+        daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), "another-secret-of-theirs").await;
     assert_eq!(status, 401, "{said:#}");
     assert_eq!(daemon.get("deliveries").await["items"], json!([]));
     assert_eq!(daemon.get("jobs").await["items"], json!([]));
@@ -273,7 +275,8 @@ fn wrong_settings_and_rules_exit_78_with_every_problem() {
         "[codegen]\norg_id = \"seven\"\ntokn = \"x\"\n[rules]\npath = \"rules.toml\"\n[sources.github]\nkind = \"github\"\nsecrets = [\"short\"]\n",
     )
     .unwrap();
-    std::fs::write(folder.path().join("rules.toml"), "[[rule]]\nname = \"a\"\non = [\"ci.faild\"]\nrepoz = [\"**\"]\n").unwrap();
+    std::fs::write(folder.path().join("rules.toml"), "[[rule]]\nname = \"a\"\non = [\"ci.faild\"]\nrepoz = [\"**\"]\n")
+        .unwrap();
     for command in ["check", "serve"] {
         let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
             .args([command, "--config", "hookrun.toml"])
@@ -283,7 +286,16 @@ fn wrong_settings_and_rules_exit_78_with_every_problem() {
             .unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(78), "{said}");
-        for expected in ["hookrun.toml:2:", "hookrun.toml:3:", "tokn", "hookrun.toml:8:", "rules.toml:3:", "ci.failed", "rules.toml:4:", "repos"] {
+        for expected in [
+            "hookrun.toml:2:",
+            "hookrun.toml:3:",
+            "tokn",
+            "hookrun.toml:8:",
+            "rules.toml:3:",
+            "ci.failed",
+            "rules.toml:4:",
+            "repos",
+        ] {
             assert!(said.contains(expected), "{command} does not say {expected}:\n{said}");
         }
         assert!(!said.contains("\"short\""), "a secret is shown:\n{said}");
