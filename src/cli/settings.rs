@@ -53,13 +53,15 @@ pub(super) struct Ready {
 
 /// Reads settings and rules; on any error every problem was listed and there is nothing.
 pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Ready> {
-    let (settings, mut problems) = match Settings::load(arguments.input()) {
+    let input = arguments.input();
+    let (settings, mut problems) = match Settings::load(input.clone()) {
         Ok((settings, warnings)) => (Some(settings), warnings),
         Err(problems) => (None, problems),
     };
+    let path = settings.as_ref().map(|settings| settings.rules.path.clone()).or_else(|| Settings::rules_path(input));
     let mut rules = None;
-    if let Some(settings) = &settings {
-        let loaded = rules::load(&settings.rules.path);
+    if let Some(path) = path {
+        let loaded = rules::load(&path);
         problems.extend(loaded.problems);
         rules = loaded.rules;
     }

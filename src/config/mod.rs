@@ -126,6 +126,14 @@ impl Settings {
         let settings = written.check(&mut findings);
         findings.finish(settings)
     }
+
+    /// Where the rules are according to settings that may be wrong elsewhere, so that the problems of both can be told
+    /// together; `None` when the file cannot be read at all.
+    pub fn rules_path(input: Input) -> Option<PathBuf> {
+        let (layers, warnings) = Layers::read(input, &SECTIONS).ok()?;
+        let written: Written = Findings::new(layers, warnings).read();
+        Some(written.rules.path)
+    }
 }
 
 impl Written {

@@ -22,6 +22,12 @@ settle = "0s"
 prompt = "{{ event.repo }} failed at {{ event.sha }}"
 "#;
 
+/// A client without proxies. Only a second installation of the TLS provider could fail.
+fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// A process of ours that is killed when the test is over.
 struct Process {
     child: Child,
@@ -118,7 +124,7 @@ secrets = ["{SECRET}"]
         let mut process = Process::start(&["serve", "--config", "hookrun.toml"], self.folder.path());
         let webhooks = process.address();
         let admin = process.address();
-        Daemon { process, webhooks, admin, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Daemon { process, webhooks, admin, http: http() }
     }
 
     fn path(&self) -> PathBuf {
@@ -127,7 +133,7 @@ secrets = ["{SECRET}"]
 
     async fn runs(&self) -> Value {
         let url = format!("{}/v1/organizations/7/agent/runs", self.sandbox);
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         http.get(url).bearer_auth(TOKEN).send().await.unwrap().json().await.unwrap()
     }
 }
