@@ -19,7 +19,7 @@ pub enum RunPhase {
 }
 
 /// Reads a status word, in any case; `None` and unknown words are not ended. The second value tells whether the word is
-/// known. Words: Codegen's CLI, TUI, Raycast extension and documentation (protocols, section 5.4).
+/// known. The words are those of Codegen's CLI, terminal UI, Raycast extension and documentation; no one list has all.
 pub fn phase_of(status: Option<&str>) -> (RunPhase, bool) {
     let Some(status) = status else { return (RunPhase::Alive, false) };
     match status.trim().to_ascii_uppercase().as_str() {

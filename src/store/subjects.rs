@@ -114,7 +114,7 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
     Ok(())
 }
 
-/// Counts a subject's attempts from zero again, where DESIGN allows it.
+/// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
 async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
