@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{CallError, Denial, SetupError};
 use super::http::{Http, HttpOptions};
-use super::wire::{CreateRun, Listing, LogPage, Me, RepoRow, RunRow};
+use super::wire::{CreateRun, Listing, Me, RepoRow, RunRow};
 use crate::model::clock::Clock;
 use crate::model::limits::CallClass;
 use crate::store::{Slot, Store};
@@ -130,17 +130,6 @@ impl Codegen {
         let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
         self.read(CallClass::Standard, "list repos", async move {
             door.inner.http.get(&format!("{}/repos", door.organization()), &query).await
-        })
-        .await
-    }
-
-    /// `GET /v1/alpha/…/agent/run/{id}/logs`: a page of a run's trace, oldest first, after `skip` lines.
-    pub async fn run_logs(&self, id: i64, skip: u64, limit: u32) -> Result<LogPage, CallError> {
-        let door = self.clone();
-        let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
-        self.read(CallClass::Logs, "read trace", async move {
-            let path = format!("/v1/alpha/organizations/{}/agent/run/{id}/logs", door.inner.org_id);
-            door.inner.http.get(&path, &query).await
         })
         .await
     }

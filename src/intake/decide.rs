@@ -1,4 +1,4 @@
-//! What the rules say to a delivery: the same code on the same objects, live and dry.
+//! What the rules say to a delivery, before anything of it is written.
 
 use crate::model::acceptance::AttemptReset;
 use crate::model::decision::{Ruling, Verdict};
@@ -15,25 +15,25 @@ use super::{Door, Intake};
 
 /// Everything that follows from a delivery, before anything is written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Decided {
+pub(super) struct Decided {
     /// The host's own event name.
-    pub native: String,
+    pub(super) native: String,
     /// Its events, completed with what is known of their subjects.
-    pub events: Vec<Event>,
+    pub(super) events: Vec<Event>,
     /// What it adds to `subjects`.
-    pub subjects: Vec<SubjectUpdate>,
+    pub(super) subjects: Vec<SubjectUpdate>,
     /// What it adds to `checks`.
-    pub checks: Vec<CheckUpdate>,
+    pub(super) checks: Vec<CheckUpdate>,
     /// Reasons to count attempts anew.
-    pub resets: Vec<AttemptReset>,
+    pub(super) resets: Vec<AttemptReset>,
     /// What each rule said that wanted such an event.
-    pub verdicts: Vec<Verdict>,
+    pub(super) verdicts: Vec<Verdict>,
     /// What the matching rules ask for, each with the index of its verdict.
-    pub requests: Vec<(usize, JobRequest)>,
+    pub(super) requests: Vec<(usize, JobRequest)>,
     /// What became of it if no request is carried out.
-    pub outcome: DeliveryOutcome,
+    pub(super) outcome: DeliveryOutcome,
     /// Why, in words.
-    pub reason: String,
+    pub(super) reason: String,
 }
 
 impl Intake {

@@ -1,4 +1,9 @@
-//! Intake: a delivery becomes verdicts and one transaction; what the server, replay, explain, test and demo share.
+//! A delivery becomes verdicts and one transaction: the only way in, whoever hands it over.
+//!
+//! ```text
+//! request ─verify─> Delivery ─understand─> Understood ─decide.rs─> Decided ─one transaction─> Receipt
+//!                                            resolve.rs: the subject, as the store knows it
+//! ```
 
 mod decide;
 mod resolve;
@@ -16,8 +21,6 @@ use crate::model::id::new_id;
 use crate::rules::{Places, RuleSet};
 use crate::store::{Store, StoreError};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
-
-pub use decide::Decided;
 
 /// A configured sender and the repositories and projects that it may speak for.
 #[derive(Debug)]
@@ -41,13 +44,13 @@ pub struct Intake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Our id of the delivery.
-    pub delivery: Option<String>,
+    pub delivery: String,
     /// What became of it.
     pub outcome: DeliveryOutcome,
     /// The jobs that were made or joined.
     pub jobs: Vec<String>,
-    /// What is missing for rules to decide, e.g. `"draft unknown: subscribe to pull_request"`.
-    pub missing: Vec<String>,
+    /// What rules could not decide for want of a fact, e.g. `"draft unknown: subscribe to pull_request"`.
+    pub notes: Vec<String>,
 }
 
 /// Why a webhook is refused.
@@ -87,15 +90,15 @@ impl Intake {
         let door = self.doors.get(source).ok_or(Rejection::Unauthorized)?;
         let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall())?;
         let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
-        let mut missing: Vec<String> = accepted
+        let mut notes: Vec<String> = accepted
             .verdicts
             .iter()
             .filter(|verdict| verdict.is_unknown())
             .map(|verdict| verdict.reason.clone())
             .collect();
-        missing.sort();
-        missing.dedup();
-        Ok(Receipt { delivery: Some(accepted.delivery), outcome: accepted.outcome, jobs: accepted.jobs, missing })
+        notes.sort();
+        notes.dedup();
+        Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, notes })
     }
 
     async fn accept(&self, door: &Door, delivery: &Delivery) -> Result<Accepted, StoreError> {
