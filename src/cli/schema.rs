@@ -22,17 +22,12 @@ enum Generated {
     Openapi,
 }
 
-/// The text of a generated file, as it stands in `config/`.
-fn generated(of: Generated) -> serde_json::Result<String> {
-    let document = match of {
-        Generated::Settings => crate::config::json_schema(),
-        Generated::Rules => crate::rules::json_schema(),
-        Generated::Openapi => serde_json::to_value(crate::server::openapi())?,
-    };
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
-}
-
 pub(super) fn run(arguments: &SchemaArguments) -> anyhow::Result<Exit> {
-    Printer::line(generated(arguments.of)?.trim_end());
+    let text = match arguments.of {
+        Generated::Settings => serde_json::to_string_pretty(&crate::config::json_schema())?,
+        Generated::Rules => serde_json::to_string_pretty(&crate::rules::json_schema())?,
+        Generated::Openapi => serde_json::to_string_pretty(&crate::server::openapi())?,
+    };
+    Printer::line(text);
     Ok(Exit::Done)
 }

@@ -27,8 +27,8 @@ use values::{is_loopback, table, tables};
 
 use crate::model::problem::Problem;
 
-pub use admin::{AdminSettings, AdminToken, Role};
-pub use codegen::{CodegenSettings, RepoTarget};
+pub use admin::AdminSettings;
+pub use codegen::CodegenSettings;
 pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, RulesSettings, WebhookSettings};
 pub use secrets::LabeledSecret;
 pub use sources::{HeaderSecret, SourceSettings};
@@ -177,11 +177,6 @@ impl Written {
             log: self.log,
         })
     }
-}
-
-/// The annotated settings file: every setting with its default or an example. It is their documentation.
-pub fn annotated_default() -> &'static str {
-    include_str!("../../config/hookrun.toml")
 }
 
 /// The JSON schema of the settings file, made from the types that read it.

@@ -1,4 +1,4 @@
-//! An agent run at the service, and what its status words mean to us.
+//! An agent run at the service, what its status words mean to us, and how the service calls a repository.
 
 use serde::{Deserialize, Serialize};
 
@@ -84,4 +84,14 @@ pub struct RunRecord {
     pub seen_at: Timestamp,
     /// When it ended, as far as we know.
     pub ended_at: Option<Timestamp>,
+}
+
+/// How Codegen knows a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum RepoTarget {
+    /// By its full name there, e.g. "acme/widgets".
+    Name(String),
+    /// By its id there.
+    Id(i64),
 }

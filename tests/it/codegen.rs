@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookrun::codegen::door::PAGE;
 use hookrun::codegen::wire::read_time;
 use hookrun::codegen::{CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag};
 use hookrun::model::clock::{Clock, Timestamp};
@@ -13,7 +12,7 @@ use hookrun::store::{Store, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::worker::bench::{ManualClock, START, install_tls};
+use crate::support::{ManualClock, START, install_tls};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
@@ -28,7 +27,7 @@ struct Door {
 async fn door(address: SocketAddr, limits: ClassLimits) -> Door {
     install_tls();
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new());
+    let clock = ManualClock::new();
     let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
     let store = Store::open(StoreOptions { url, limits }, clock.clone() as Arc<dyn Clock>).await.unwrap();
     let mut options = CodegenOptions::new(format!("http://{address}"), 7, TOKEN.into());
@@ -283,6 +282,8 @@ async fn an_address_that_would_give_the_token_away_is_refused() {
     ] {
         assert!(matches!(try_base(base), Err(SetupError::BaseUrl(_))), "{base}");
     }
+    let asked_for = CodegenOptions::new("http://api.codegen.com", 7, TOKEN.into());
+    Codegen::new(&CodegenOptions { insecure_http: true, ..asked_for }, store.clone(), clock.clone()).unwrap();
     for token in ["", "two\nlines"] {
         let options = CodegenOptions::new("https://api.codegen.com", 7, token.into());
         assert!(matches!(Codegen::new(&options, store.clone(), clock.clone()), Err(SetupError::Token)), "{token:?}");

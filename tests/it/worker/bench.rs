@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hookrun::codegen::{Codegen, CodegenOptions};
@@ -15,47 +15,18 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
+use hookrun::model::run::RepoTarget;
 use hookrun::rules::{RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
 use hookrun::store::{Retention, Store, StoreError, StoreOptions};
-use hookrun::worker::{RepoTarget, Worker, WorkerOptions};
+use hookrun::worker::{Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// When every test begins.
-pub(crate) const START: Timestamp = Timestamp(1_780_000_000_000);
+use crate::support::{ManualClock, install_tls};
+
 const ORG: i64 = 42;
 const TOKEN: &str = "the-token-of-the-sandbox";
-
-/// A clock that stands still until it is told to go on.
-#[derive(Debug)]
-pub(crate) struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    pub(crate) fn new() -> Self {
-        Self(AtomicI64::new(START.0))
-    }
-
-    pub(crate) fn advance(&self, span: Duration) {
-        self.0.fetch_add(span.as_millis() as i64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-}
-
-/// Installs the crypto of TLS, once for the process.
-pub(crate) fn install_tls() {
-    // The second test in the process finds it installed; that is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// What differs from the usual bench.
 pub(super) struct Setting {
@@ -109,7 +80,7 @@ impl Bench {
 
     pub(super) async fn with(setting: Setting) -> Self {
         install_tls();
-        let clock = Arc::new(ManualClock::new());
+        let clock = ManualClock::new();
         let mut config = config();
         config.limits = setting.enforced;
         let (sandbox, address) = sandbox(config, clock.clone()).await;
