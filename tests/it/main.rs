@@ -7,6 +7,7 @@ mod config_file;
 mod daemon;
 mod generated;
 mod lifecycle;
+mod readme;
 mod rules;
 mod sandbox;
 mod server_admin;
