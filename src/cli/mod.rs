@@ -57,7 +57,7 @@ enum Command {
     Check(check::CheckArguments),
     /// Play the Codegen API locally
     Sandbox(sandbox::SandboxArguments),
-    /// Print a generated file: a JSON schema or the OpenAPI document
+    /// Print a JSON schema, the OpenAPI document, or the annotated default settings
     Schema(schema::SchemaArguments),
     /// Ask a running hookrun whether it is ready; for containers
     Healthcheck(healthcheck::HealthcheckArguments),

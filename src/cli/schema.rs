@@ -1,4 +1,4 @@
-//! `hookrun schema`: prints the files in `config/` that are generated from the code.
+//! `hookrun schema`: prints the files in `config/` that are generated from the code, or explain it.
 
 use clap::{Args, ValueEnum};
 
@@ -20,14 +20,22 @@ enum Generated {
     Rules,
     /// The status API: config/openapi.json
     Openapi,
+    /// The settings file with every setting explained: config/hookrun.toml
+    Defaults,
+}
+
+/// The text of a generated file, as it stands in `config/`.
+fn generated(of: Generated) -> serde_json::Result<String> {
+    let document = match of {
+        Generated::Settings => crate::config::json_schema(),
+        Generated::Rules => crate::rules::json_schema(),
+        Generated::Openapi => serde_json::to_value(crate::server::openapi())?,
+        Generated::Defaults => return Ok(crate::config::annotated_default().to_owned()),
+    };
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 pub(super) fn run(arguments: &SchemaArguments) -> anyhow::Result<Exit> {
-    let text = match arguments.of {
-        Generated::Settings => serde_json::to_string_pretty(&crate::config::json_schema())?,
-        Generated::Rules => serde_json::to_string_pretty(&crate::rules::json_schema())?,
-        Generated::Openapi => serde_json::to_string_pretty(&crate::server::openapi())?,
-    };
-    Printer::line(text);
+    Printer::line(generated(arguments.of)?.trim_end());
     Ok(Exit::Done)
 }

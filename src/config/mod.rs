@@ -179,6 +179,11 @@ impl Written {
     }
 }
 
+/// The annotated settings file: every setting with its default or an example. It is their documentation.
+pub fn annotated_default() -> &'static str {
+    include_str!("../../config/hookrun.toml")
+}
+
 /// The JSON schema of the settings file, made from the types that read it.
 pub fn json_schema() -> serde_json::Value {
     schemars::schema_for!(Written).to_value()

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use hookrun::config::json_schema;
+use hookrun::config::{annotated_default, json_schema};
 use hookrun::model::run::RepoTarget;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use crate::config::{Case, LONG, drawn};
-
-/// Every setting with its default or an example: the documentation of the settings.
-const ANNOTATED: &str = include_str!("../../config/hookrun.toml");
 
 /// The annotated file with its secrets in a folder that exists.
 fn annotated() -> (TempDir, String) {
@@ -20,7 +17,7 @@ fn annotated() -> (TempDir, String) {
     }
     let signing = "whsec_dGVzdHRlc3R0ZXN0dGVzdHRlc3R0ZXN0dGVzdHRlc3Q=\n";
     std::fs::write(folder.path().join("gitlab"), signing).unwrap();
-    let text = ANNOTATED.replace("/run/secrets", folder.path().to_str().unwrap());
+    let text = annotated_default().replace("/run/secrets", folder.path().to_str().unwrap());
     (folder, text)
 }
 
@@ -76,7 +73,7 @@ fn every_setting_stands_in_the_annotated_file() {
     assert!(found.len() > 50, "{found:?}");
     for name in found {
         let there = [format!("{name} = "), format!("[{name}"), format!(".{name}]")];
-        assert!(there.iter().any(|text| ANNOTATED.contains(text)), "{name}");
+        assert!(there.iter().any(|text| annotated_default().contains(text)), "{name}");
     }
 }
 
@@ -84,7 +81,7 @@ fn every_setting_stands_in_the_annotated_file() {
 fn the_schema_takes_the_annotated_file_and_refuses_what_loading_refuses() {
     let validator = jsonschema::validator_for(&json_schema()).unwrap();
     let json = |text: &str| serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap();
-    let annotated = json(ANNOTATED);
+    let annotated = json(annotated_default());
     let errors: Vec<_> = validator.iter_errors(&annotated).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());
     for wrong in

@@ -31,6 +31,13 @@ async fn document(router: &Router) -> Value {
 }
 
 #[tokio::test]
+async fn the_document_in_the_repository_is_the_one_that_is_served() {
+    let kept = include_str!("../../config/openapi.json");
+    let world = World::empty().await;
+    assert_eq!(document(&world.admin()).await, serde_json::from_str::<Value>(kept).unwrap());
+}
+
+#[tokio::test]
 async fn every_answer_is_what_the_document_says() {
     let (world, story) = World::with_a_story().await;
     let admin = world.admin();
