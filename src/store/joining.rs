@@ -1,4 +1,4 @@
-//! What becomes of a further event of a rule and key: DESIGN's table of joining, folded in memory for a group.
+//! What becomes of a further event of a rule and key: joins, comes late or makes a job; folded in memory for a group.
 
 use std::collections::HashMap;
 
