@@ -1,6 +1,6 @@
 //! What is known about subjects, their commits and checks, and when their attempts are counted anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::Row;
@@ -16,12 +16,16 @@ use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, Sub
 const RUN_ECHO: Duration = Duration::from_mins(15);
 
 /// Adds what a group of deliveries says, in the order in which they arrived.
-pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<()> {
-    let updates: Vec<&SubjectUpdate> = group.iter().flat_map(|acceptance| &acceptance.subjects).collect();
+pub(super) async fn learn<'g>(
+    tx: &mut Tx<'_>,
+    group: impl Iterator<Item = &'g Acceptance> + Clone,
+    now: Timestamp,
+) -> Result<()> {
+    let updates: Vec<&SubjectUpdate> = group.clone().flat_map(|acceptance| &acceptance.subjects).collect();
     absorb(tx, &updates, now).await?;
-    let checks: Vec<&CheckUpdate> = group.iter().flat_map(|acceptance| &acceptance.checks).collect();
+    let checks: Vec<&CheckUpdate> = group.clone().flat_map(|acceptance| &acceptance.checks).collect();
     note_checks(tx, &checks, now).await?;
-    for reset in group.iter().flat_map(|acceptance| &acceptance.resets) {
+    for reset in group.flat_map(|acceptance| &acceptance.resets) {
         reset_attempts(tx, reset, now).await?;
     }
     Ok(())
@@ -30,7 +34,7 @@ pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp)
 /// Lays updates over what is stored.
 pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
     let mut known: BTreeMap<&str, (&SubjectUpdate, Facts)> = BTreeMap::new();
-    let mut heads = BTreeMap::new();
+    let mut heads = BTreeSet::new();
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
             let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
@@ -41,9 +45,14 @@ pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Tim
             *latest = update;
         }
         if let Some(sha) = &update.facts.head_sha {
-            heads.insert((&update.host, &update.repo, sha, &update.key), update.facts.fork == Some(true));
+            heads.insert((&update.host, &update.repo, sha, &update.key));
         }
     }
+    // What is known of the subject counts, not what this delivery repeats of it: a fork stays one though nobody says so.
+    let heads: Vec<_> = heads
+        .into_iter()
+        .map(|head| (head, known.get(head.3.as_str()).is_some_and(|(_, facts)| facts.fork == Some(true))))
+        .collect();
     let known: Vec<_> = known.into_values().collect();
     for run in sql::runs(&known) {
         let mut query = sql::many(
@@ -64,7 +73,6 @@ pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Tim
         }
         query.execute(&mut **tx).await?;
     }
-    let heads: Vec<_> = heads.into_iter().collect();
     for run in sql::runs(&heads) {
         let mut query = sql::many(
             "INSERT INTO heads (host, repo, sha, subject, fork, seen_at)",
@@ -135,7 +143,7 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
         }
         AttemptReset::HumanPush { subject } => {
             let ours = sqlx::query(
-                "SELECT 1 FROM jobs WHERE subject = $1 AND (state IN ('submitting', 'uncertain', 'running') OR \
+                "SELECT 1 FROM jobs WHERE subject = $1 AND (active = 1 OR \
                  (submitted_at IS NOT NULL AND ended_at > $2)) LIMIT 1",
             )
             .bind(subject)

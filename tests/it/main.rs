@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod sandbox;
+mod store_accept;
+mod store_lists;
+mod store_queue;
+mod store_support;
+mod support;
 mod webhook_core;
 mod webhook_github;
 mod webhook_gitlab;
