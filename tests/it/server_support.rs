@@ -140,7 +140,8 @@ impl World {
             subject: subject.to_owned(),
             repo: Some(format!("acme/{HOSTILE}")),
             sha: Some("4f2a9c0e".to_owned()),
-            settle: Duration::ZERO,
+            claim_for: None,
+        settle: Duration::ZERO,
             settle_max: Duration::ZERO,
         };
         let verdicts = vec![verdict(rule, Ruling::Queued, ""), verdict("quiet-rule", Ruling::NoMatch, "branch")];

@@ -315,6 +315,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         subject,
         repo: Some(repo.to_owned()),
         sha: Some(sha.to_owned()),
+        claim_for: None,
         settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),
     };
