@@ -37,8 +37,9 @@ pub struct Decided {
 }
 
 impl Intake {
-    /// Decides what follows from a delivery; reads what is known, writes nothing.
-    pub(super) async fn decide(
+    /// Decides what follows from a delivery that came by way of `door` and `said` this; `id` is ours for it. Reads what is
+    /// known, writes nothing.
+    pub async fn decide(
         &self,
         door: &Door,
         delivery: &Delivery,

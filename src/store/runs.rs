@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::errors::Result;
+use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx, begin};
 use super::{Store, jobs, rows, subjects};
 use crate::model::clock::Timestamp;
@@ -40,10 +40,23 @@ pub struct RunChange {
 
 /// Keeps a new run beside its job and marks its subject.
 pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
+    // A service that was set up anew counts from the start: what went by this id before is gone.
+    if let Some(before) = owner(tx, run.id).await?.filter(|before| before != job) {
+        let from = &[JobState::Running];
+        let reason = "the service gave the id of its run to another";
+        let lost = jobs::Change { job: &before, from, to: JobState::Lost, reason, due_at: None };
+        match jobs::change(tx, &lost, now).await {
+            Ok(_) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
     let (phase, _) = phase_of(run.status.as_deref());
     sqlx::query(
         "INSERT INTO runs (id, job, status, phase, url, result, summary, pull_requests, created_at, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (id) DO UPDATE SET job = excluded.job",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (id) DO UPDATE SET job = excluded.job, \
+         status = excluded.status, phase = excluded.phase, url = excluded.url, result = excluded.result, \
+         summary = excluded.summary, pull_requests = excluded.pull_requests, created_at = excluded.created_at, \
+         seen_at = excluded.seen_at, ended_at = NULL",
     )
     .bind(run.id)
     .bind(job)
@@ -58,6 +71,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .await?;
     let subject = subject_of(tx, job).await?;
     teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
+}
+
+/// The job that a run belongs to, as far as we know.
+pub(super) async fn owner(conn: &mut Conn, run: i64) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT job FROM runs WHERE id = $1").bind(run).fetch_optional(conn).await?;
+    row.map(|row| Ok(row.try_get("job")?)).transpose()
 }
 
 async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {

@@ -148,6 +148,9 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         must_be_unsettled(&mut tx, job).await?;
+        if let Some(other) = runs::owner(&mut tx, run.id).await? {
+            return Err(StoreError::Conflict(format!("run {} belongs to job {other}", run.id)));
+        }
         let from = &[JobState::Uncertain, JobState::Held];
         jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
         runs::insert(&mut tx, job, run, now).await?;

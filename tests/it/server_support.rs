@@ -141,7 +141,7 @@ impl World {
             repo: Some(format!("acme/{HOSTILE}")),
             sha: Some("4f2a9c0e".to_owned()),
             claim_for: None,
-        settle: Duration::ZERO,
+            settle: Duration::ZERO,
             settle_max: Duration::ZERO,
         };
         let verdicts = vec![verdict(rule, Ruling::Queued, ""), verdict("quiet-rule", Ruling::NoMatch, "branch")];
