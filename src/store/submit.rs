@@ -135,8 +135,9 @@ impl Store {
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;
-            let began_at = job.submitted_at.unwrap_or(job.updated_at);
             let ended_at = answered_at(&mut conn, &job.id).await?.unwrap_or(job.updated_at);
+            // The clock may have been set back between the two; the earlier one misses no run.
+            let began_at = job.submitted_at.unwrap_or(ended_at).min(ended_at);
             uncertain.push(Uncertain { job, began_at, ended_at });
         }
         Ok(uncertain)

@@ -13,7 +13,8 @@ use hookrun::store::{Store, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::worker::bench::{ManualClock, START, install_tls};
+use crate::support::ManualClock;
+use crate::worker::bench::{START, install_tls};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
@@ -28,7 +29,7 @@ struct Door {
 async fn door(address: SocketAddr, limits: ClassLimits) -> Door {
     install_tls();
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::new());
+    let clock = ManualClock::new();
     let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
     let store = Store::open(StoreOptions { url, limits }, clock.clone() as Arc<dyn Clock>).await.unwrap();
     let mut options = CodegenOptions::new(format!("http://{address}"), 7, TOKEN.into());

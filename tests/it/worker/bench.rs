@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hookrun::codegen::{Codegen, CodegenOptions};
@@ -22,34 +22,12 @@ use hookrun::worker::{RepoTarget, Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::ManualClock;
+
 /// When every test begins.
-pub(crate) const START: Timestamp = Timestamp(1_780_000_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_772_366_400_000);
 const ORG: i64 = 42;
 const TOKEN: &str = "the-token-of-the-sandbox";
-
-/// A clock that stands still until it is told to go on.
-#[derive(Debug)]
-pub(crate) struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    pub(crate) fn new() -> Self {
-        Self(AtomicI64::new(START.0))
-    }
-
-    pub(crate) fn advance(&self, span: Duration) {
-        self.0.fetch_add(span.as_millis() as i64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-}
 
 /// Installs the crypto of TLS, once for the process.
 pub(crate) fn install_tls() {
@@ -109,7 +87,7 @@ impl Bench {
 
     pub(super) async fn with(setting: Setting) -> Self {
         install_tls();
-        let clock = Arc::new(ManualClock::new());
+        let clock = ManualClock::new();
         let mut config = config();
         config.limits = setting.enforced;
         let (sandbox, address) = sandbox(config, clock.clone()).await;
@@ -150,6 +128,18 @@ impl Bench {
         store.close().await.unwrap();
         drop((worker, store));
         Self::open(sandbox, clock, setting, address, folder).await
+    }
+
+    /// The same before a service that remembers nothing.
+    pub(super) async fn restart_forgetful(mut self) -> Self {
+        (self.sandbox, self.address) = sandbox(config(), self.clock.clone()).await;
+        self.restart().await
+    }
+
+    /// The same after a restart by a clock that was set back.
+    pub(super) async fn restart_earlier(self, by: Duration) -> Self {
+        self.clock.set(self.clock.now().minus(by));
+        self.restart().await
     }
 
     /// The same after a restart with other limits.
