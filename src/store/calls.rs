@@ -30,16 +30,15 @@ pub enum Slot {
     },
 }
 
-/// How every window is used. A slot is free again one full window after the *answer* to the call that used it. Ends are
-/// cut to the millisecond, so it is free in the first one that is *certainly* a full window later. Ends in the future
-/// (the clock was set back) count as now.
+/// How every window is used. A slot is free again one full window after the *answer* to the call that used it. Ends in
+/// the future (the clock was set back) count as now.
 pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
     let mut windows = Vec::with_capacity(CallClass::ALL.len());
     for class in CallClass::ALL {
         let limit = limits.of(class);
         let row = sqlx::query(
             "SELECT (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at IS NULL) AS open, \
-             (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at >= $2) AS recent",
+             (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at > $2) AS recent",
         )
         .bind(class.as_str())
         .bind(now.minus(limit.per).0)
@@ -52,7 +51,7 @@ pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Time
         // calls under way must end for that, nobody knows when.
         if let Some(nth) = used.checked_sub(limit.count).map(i64::from).filter(|nth| *nth < recent) {
             let row = sqlx::query(
-                "SELECT ended_at FROM calls WHERE class = $1 AND ended_at >= $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
+                "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
             )
             .bind(class.as_str())
             .bind(now.minus(limit.per).0)
@@ -60,7 +59,7 @@ pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Time
             .fetch_one(&mut *conn)
             .await?;
             let ended_at = Timestamp(row.try_get("ended_at")?).min(now);
-            next_free = Some(ended_at.plus(limit.per).plus(Duration::from_millis(1)));
+            next_free = Some(ended_at.plus(limit.per));
         }
         windows.push(WindowUse { class, used, limit: limit.count, next_free });
     }
