@@ -52,6 +52,11 @@ fn packages() -> Vec<Value> {
     all.iter().filter(|package| used.contains(package["id"].as_str().unwrap())).cloned().collect()
 }
 
+/// What others wrote.
+fn foreign() -> impl Iterator<Item = Value> {
+    packages().into_iter().filter(|package| !package["source"].is_null())
+}
+
 /// Whether an SPDX expression (or the older form with `/`) can be met with [`LICENCES`] alone.
 fn allowed(expression: &str) -> bool {
     let flat = expression.replace(['(', ')'], " ").replace('/', " OR ");
@@ -65,8 +70,7 @@ fn allowed(expression: &str) -> bool {
 
 #[test]
 fn every_licence_may_be_shipped() {
-    let wrong: Vec<String> = packages()
-        .iter()
+    let wrong: Vec<String> = foreign()
         .filter(|package| !allowed(package["license"].as_str().unwrap_or("none")))
         .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
         .collect();

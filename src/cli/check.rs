@@ -17,10 +17,8 @@ pub(super) fn run(arguments: CheckArguments, printer: Printer) -> Exit {
         return Exit::Configuration;
     };
     let (sources, rules) = (ready.settings.sources.len(), ready.rules.rules().count());
-    Printer::line(format_args!(
-        "{} {sources} sources, {rules} rules (hash {})",
-        printer.paint(Style::Good, "all good:"),
-        ready.rules.hash()
-    ));
+    let hash = ready.rules.hash().get(..12).unwrap_or_default();
+    let good = printer.paint(Style::Good, "all good");
+    Printer::line(format_args!("{good}  sources: {sources}  rules: {rules}  rules hash: {hash}"));
     Exit::Done
 }

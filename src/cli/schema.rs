@@ -20,6 +20,8 @@ pub(super) enum Generated {
     Rules,
     /// The status API: config/openapi.json
     Openapi,
+    /// The settings file with every setting explained: config/hookrun.toml
+    Defaults,
 }
 
 /// The text of a generated file, as it stands in `config/`.
@@ -28,6 +30,7 @@ pub(super) fn generated(of: Generated) -> serde_json::Result<String> {
         Generated::Settings => crate::config::json_schema(),
         Generated::Rules => crate::rules::json_schema(),
         Generated::Openapi => serde_json::to_value(crate::server::openapi())?,
+        Generated::Defaults => return Ok(crate::config::annotated_default().to_owned()),
     };
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }

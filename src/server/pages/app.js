@@ -56,7 +56,8 @@
       if (answer.type === "opaqueredirect" || answer.status === 401) return location.assign("/login");
       if (answer.status === 200) {
         etag = answer.headers.get("ETag") ?? "";
-        skew = Number(answer.headers.get("X-Now")) - Date.now();
+        // A proxy may drop the header; the time of the first page then goes on.
+        skew = Number(answer.headers.get("X-Now") || Date.now() + skew) - Date.now();
         replace(await answer.text());
       } else if (answer.status !== 304) throw new Error(String(answer.status));
       say("live", "live");
