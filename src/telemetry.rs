@@ -11,7 +11,6 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::model::delivery::DeliveryOutcome;
-use crate::model::job::JobState;
 use crate::model::limits::CallClass;
 
 /// How a line of the log looks.
@@ -69,14 +68,10 @@ pub enum Metric {
     AcceptSeconds,
     /// Requests per group commit.
     GroupSize,
-    /// Jobs by state.
-    Jobs,
     /// Calls to the agent service.
     ApiCalls,
     /// How long they took.
     ApiSeconds,
-    /// Free slots of its windows.
-    WindowFree,
     /// Status words of runs that we do not know.
     UnknownStatus,
     /// Requests refused before they were deliveries.
@@ -98,23 +93,34 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 const BYTES: &[f64] = &[1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 26_214_400.0];
 const GROUPS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// The answers of the public listener (HTTP status).
-const ANSWERS: [&str; 9] = ["200", "202", "400", "401", "405", "408", "413", "415", "503"];
+const ANSWERS: [&str; 10] = ["200", "202", "400", "401", "405", "408", "413", "415", "500", "503"];
 const RESULTS: [&str; 5] = ["ok", "limited", "refused", "failed", "unanswered"];
-const REASONS: [&str; 9] =
-    ["signature", "source", "stale", "malformed", "method", "media_type", "size", "timeout", "overload"];
+const REASONS: [&str; 13] = [
+    "source_unknown",
+    "signature_missing",
+    "signature_wrong",
+    "token_missing",
+    "token_wrong",
+    "stale",
+    "malformed",
+    "media_type",
+    "method",
+    "size",
+    "timeout",
+    "overload",
+    "internal",
+];
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 11] = [
         Self::WebhookRequests,
         Self::WebhookBytes,
         Self::Deliveries,
         Self::AcceptSeconds,
         Self::GroupSize,
-        Self::Jobs,
         Self::ApiCalls,
         Self::ApiSeconds,
-        Self::WindowFree,
         Self::UnknownStatus,
         Self::Refused,
         Self::RunsActive,
@@ -133,10 +139,8 @@ impl Metric {
                 ("hookrun_accept_seconds", Histogram(SECONDS), "Time from a request's last byte to its answer")
             }
             Self::GroupSize => ("hookrun_group_size", Histogram(GROUPS), "Requests that one commit took"),
-            Self::Jobs => ("hookrun_jobs", Gauge, "Jobs by state"),
             Self::ApiCalls => ("hookrun_api_calls_total", Counter, "Calls to the Codegen API by class and result"),
             Self::ApiSeconds => ("hookrun_api_seconds", Histogram(SECONDS), "Duration of calls to the Codegen API"),
-            Self::WindowFree => ("hookrun_window_free", Gauge, "Free slots of the API's windows by class"),
             Self::UnknownStatus => {
                 ("hookrun_unknown_status_total", Counter, "Runs seen with a status word that is not known")
             }
@@ -157,12 +161,10 @@ impl Metric {
         match self {
             Self::WebhookRequests => each("answer", &ANSWERS),
             Self::Deliveries => each("outcome", &DeliveryOutcome::ALL.map(DeliveryOutcome::as_str)),
-            Self::Jobs => each("state", &JobState::ALL.map(JobState::as_str)),
             Self::ApiCalls => CallClass::ALL
                 .into_iter()
                 .flat_map(|class| RESULTS.map(|result| vec![("class", class.as_str()), ("result", result)]))
                 .collect(),
-            Self::WindowFree => each("class", &CallClass::ALL.map(CallClass::as_str)),
             Self::Refused => each("reason", &REASONS),
             Self::BuildInfo => each("version", &[env!("CARGO_PKG_VERSION")]),
             _ => vec![Vec::new()],

@@ -23,9 +23,9 @@ CREATE TABLE deliveries (
   verdicts TEXT NOT NULL
 );
 
--- Bodies as they arrived, LZ4 frames, with the headers that are needed to understand them again.
+-- Bodies as they arrived, LZ4 blocks, with the headers that are needed to understand them again.
 CREATE TABLE bodies (
-  delivery TEXT PRIMARY KEY,
+  delivery TEXT PRIMARY KEY REFERENCES deliveries (id) ON DELETE CASCADE,
   received_at BIGINT NOT NULL,
   headers TEXT NOT NULL,
   body BLOB NOT NULL
@@ -54,19 +54,26 @@ CREATE TABLE jobs (
   events BIGINT NOT NULL DEFAULT 0,
   revision BIGINT NOT NULL DEFAULT 0,
   retry_of TEXT,
-  gates TEXT NOT NULL DEFAULT '[]'
+  gates TEXT NOT NULL DEFAULT '[]',
+  -- 1 while further events join it. One that was sent and held before it was settled must not swallow them.
+  open BIGINT GENERATED ALWAYS AS (CASE WHEN state = 'queued' OR (state = 'held' AND submitted_at IS NULL)
+    THEN 1 ELSE 0 END) STORED,
+  -- 1 while it has, or may have, an unfinished run.
+  active BIGINT GENERATED ALWAYS AS (CASE WHEN state IN ('submitting', 'uncertain', 'running')
+    OR (state = 'held' AND submitted_at IS NOT NULL) THEN 1 ELSE 0 END) STORED
 );
-CREATE UNIQUE INDEX jobs_open ON jobs (rule, key) WHERE state IN ('queued', 'held');
+CREATE UNIQUE INDEX jobs_open ON jobs (rule, key) WHERE open = 1;
 CREATE INDEX jobs_of_key ON jobs (rule, key, id);
 CREATE INDEX jobs_lanes ON jobs (lane, due_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_due ON jobs (due_at) WHERE state = 'queued';
-CREATE INDEX jobs_active ON jobs (subject) WHERE state IN ('submitting', 'uncertain', 'running');
+CREATE INDEX jobs_active ON jobs (subject) WHERE active = 1;
 CREATE INDEX jobs_of_subject ON jobs (subject, ended_at);
 CREATE INDEX jobs_by_state ON jobs (state, id);
+CREATE INDEX jobs_by_rule ON jobs (rule, id);
 CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE job_events (
-  job TEXT NOT NULL,
+  job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
   seq BIGINT NOT NULL,
   delivery TEXT NOT NULL,
   received_at BIGINT NOT NULL,
@@ -76,7 +83,7 @@ CREATE TABLE job_events (
 CREATE INDEX job_events_of_delivery ON job_events (delivery);
 
 CREATE TABLE prompts (
-  job TEXT PRIMARY KEY,
+  job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
   prompt TEXT NOT NULL,
   note TEXT NOT NULL
 );
@@ -97,13 +104,16 @@ CREATE TABLE attempts (
   sha TEXT NOT NULL,
   job TEXT NOT NULL,
   made_at BIGINT NOT NULL,
-  PRIMARY KEY (grp, subject, sha)
+  -- The commit whose success took it out of the count, as long as none of that commit's checks is red or unfinished.
+  cleared_by TEXT,
+  PRIMARY KEY (subject, sha, grp)
 );
+CREATE INDEX attempts_cleared ON attempts (cleared_by) WHERE cleared_by IS NOT NULL;
 CREATE INDEX attempts_age ON attempts (made_at);
 
 CREATE TABLE runs (
   id BIGINT PRIMARY KEY,
-  job TEXT NOT NULL,
+  job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
   status TEXT,
   phase TEXT NOT NULL,
   url TEXT,
@@ -180,7 +190,14 @@ CREATE TABLE job_counts (
   state TEXT PRIMARY KEY,
   jobs BIGINT NOT NULL
 );
+CREATE TABLE rule_counts (
+  rule TEXT PRIMARY KEY,
+  jobs BIGINT NOT NULL,
+  last_at BIGINT NOT NULL
+);
 CREATE TRIGGER jobs_counted AFTER INSERT ON jobs BEGIN
+  INSERT INTO rule_counts (rule, jobs, last_at) VALUES (NEW.rule, 1, NEW.created_at)
+    ON CONFLICT (rule) DO UPDATE SET jobs = jobs + 1, last_at = MAX(last_at, excluded.last_at);
   INSERT INTO job_counts (state, jobs) VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
 END;
 CREATE TRIGGER jobs_recounted AFTER UPDATE OF state ON jobs WHEN OLD.state <> NEW.state BEGIN
@@ -188,5 +205,6 @@ CREATE TRIGGER jobs_recounted AFTER UPDATE OF state ON jobs WHEN OLD.state <> NE
   INSERT INTO job_counts (state, jobs) VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
 END;
 CREATE TRIGGER jobs_uncounted AFTER DELETE ON jobs BEGIN
+  UPDATE rule_counts SET jobs = jobs - 1 WHERE rule = OLD.rule;
   UPDATE job_counts SET jobs = jobs - 1 WHERE state = OLD.state;
 END;

@@ -15,30 +15,31 @@ use super::{Door, Intake};
 
 /// Everything that follows from a delivery, before anything is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Decided {
+pub struct Decided {
     /// The host's own event name.
-    pub(super) native: String,
+    pub native: String,
     /// Its events, completed with what is known of their subjects.
-    pub(super) events: Vec<Event>,
+    pub events: Vec<Event>,
     /// What it adds to `subjects`.
-    pub(super) subjects: Vec<SubjectUpdate>,
+    pub subjects: Vec<SubjectUpdate>,
     /// What it adds to `checks`.
-    pub(super) checks: Vec<CheckUpdate>,
+    pub checks: Vec<CheckUpdate>,
     /// Reasons to count attempts anew.
-    pub(super) resets: Vec<AttemptReset>,
+    pub resets: Vec<AttemptReset>,
     /// What each rule said that wanted such an event.
-    pub(super) verdicts: Vec<Verdict>,
+    pub verdicts: Vec<Verdict>,
     /// What the matching rules ask for, each with the index of its verdict.
-    pub(super) requests: Vec<(usize, JobRequest)>,
+    pub requests: Vec<(usize, JobRequest)>,
     /// What became of it if no request is carried out.
-    pub(super) outcome: DeliveryOutcome,
+    pub outcome: DeliveryOutcome,
     /// Why, in words.
-    pub(super) reason: String,
+    pub reason: String,
 }
 
 impl Intake {
-    /// Decides what follows from a delivery; reads what is known, writes nothing.
-    pub(super) async fn decide(
+    /// Decides what follows from a delivery that came by way of `door` and `said` this; `id` is ours for it. Reads what is
+    /// known, writes nothing.
+    pub async fn decide(
         &self,
         door: &Door,
         delivery: &Delivery,

@@ -20,7 +20,10 @@ use crate::model::delivery::DeliveryOutcome;
 use crate::model::id::new_id;
 use crate::rules::{Places, RuleSet};
 use crate::store::{Store, StoreError};
+use crate::telemetry::{self, Metric};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
+
+pub use decide::Decided;
 
 /// A configured sender and the repositories and projects that it may speak for.
 #[derive(Debug)]
@@ -85,11 +88,12 @@ impl Intake {
 
     /// Takes one request: verify, understand, decide, commit. `Ok` means that everything it caused is on disk.
     pub async fn receive(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<Receipt, Rejection> {
-        // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
-        webhook::unambiguous(headers)?;
-        let door = self.doors.get(source).ok_or(Rejection::Unauthorized)?;
-        let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall())?;
+        let (door, delivery) = self.verify(source, headers, &body).map_err(|refusal| {
+            telemetry::count(Metric::Refused, &[("reason", refusal.reason())]);
+            Rejection::from(refusal)
+        })?;
         let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
+        telemetry::count(Metric::Deliveries, &[("outcome", accepted.outcome.as_str())]);
         let mut notes: Vec<String> = accepted
             .verdicts
             .iter()
@@ -99,6 +103,13 @@ impl Intake {
         notes.sort();
         notes.dedup();
         Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, notes })
+    }
+
+    fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {
+        // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
+        webhook::unambiguous(headers)?;
+        let door = self.doors.get(source).ok_or(Refusal::Unauthorized { reason: "source_unknown" })?;
+        Ok((door, webhook::verify(&door.spec, headers, body, self.clock.wall())?))
     }
 
     async fn accept(&self, door: &Door, delivery: &Delivery) -> Result<Accepted, StoreError> {
@@ -142,9 +153,11 @@ impl From<Refusal> for Rejection {
 
 fn rejection(error: &StoreError) -> Rejection {
     if let StoreError::Busy(_) = error {
+        telemetry::count(Metric::Refused, &[("reason", "overload")]);
         tracing::warn!(%error, "a delivery could not be committed");
         return Rejection::Overloaded { retry_after_s: RETRY_AFTER_S };
     }
+    telemetry::count(Metric::Refused, &[("reason", "internal")]);
     tracing::error!(%error, "a delivery could not be committed");
     Rejection::Internal
 }

@@ -1,6 +1,6 @@
 //! Resolves the subject of an event: CI webhooks hardly ever name the change, and some not even the branch.
 
-use crate::model::event::{Event, Origin};
+use crate::model::event::{Event, Kind, Origin};
 use crate::model::subject::{Facts, KnownSubject, SubjectLookup, SubjectUpdate};
 
 /// How the subject of an event is looked up.
@@ -10,7 +10,8 @@ pub(super) fn lookup(event: &Event) -> SubjectLookup {
         host: event.host.clone(),
         repo: event.repo.clone().or_else(|| event.project.clone()).unwrap_or_default(),
         change: event.change.as_ref().map(|change| change.number),
-        sha: event.sha.clone(),
+        // A push is the repository's own, whoever else has the commit.
+        sha: event.sha.clone().filter(|_| !matches!(event.kind, Some(Kind::Push | Kind::TagPushed))),
     }
 }
 

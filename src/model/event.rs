@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +149,9 @@ impl<'de> Deserialize<'de> for Kind {
     }
 }
 
+/// For how long two equal bodies without any other identity are one happening.
+pub const MOMENT: Duration = Duration::from_mins(1);
+
 /// One thing that a delivery says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -201,6 +205,10 @@ pub struct Event {
     /// Identity of the happening: host + object + occurrence, whoever tells it and however often. A rule
     /// claims each once.
     pub happening: String,
+    /// Whether that identity is nothing but a body that no signature ties to a moment: the same one may come again and
+    /// mean it, so it counts as the same for [`MOMENT`] only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub momentary: bool,
 }
 
 /// What an event is about.

@@ -189,6 +189,8 @@ pub struct JobRequest {
     pub per_commit: bool,
     /// The happening to claim.
     pub happening: String,
+    /// For how long the claim holds; `None`: for good.
+    pub claim_for: Option<std::time::Duration>,
     /// What it is about.
     pub subject: String,
     /// The repository or project.

@@ -35,7 +35,7 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use crate::model::decision::{Ruling, Verdict};
-use crate::model::event::Event;
+use crate::model::event::{Event, MOMENT};
 use crate::model::job::JobRequest;
 use crate::model::problem::Problem;
 
@@ -212,6 +212,7 @@ impl RuleSet {
                     per_commit: rule.per(event.kind) == Per::Commit,
                     key,
                     happening: event.happening.clone(),
+                    claim_for: event.momentary.then_some(MOMENT),
                     subject: occasion.subject_key.to_owned(),
                     repo: event.repo.clone().or_else(|| event.project.clone()),
                     sha: event.sha.clone(),

@@ -22,6 +22,7 @@ use crate::intake::{Receipt, Rejection};
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
 use crate::store::Store;
+use crate::telemetry::{self, Metric};
 
 type Receiving = Pin<Box<dyn Future<Output = Result<Receipt, Rejection>> + Send>>;
 
@@ -67,7 +68,7 @@ impl Webhooks {
     /// Everything that the listener answers.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/webhooks/{source}", post(webhook))
+            .route("/webhooks/{source}", post(webhook).fallback(wrong_method))
             .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
             .route("/readyz", get(ready))
             .fallback(not_found)
@@ -77,11 +78,38 @@ impl Webhooks {
 
     async fn take(&self, source: &str, request: Request) -> Result<Receipt, Refusal> {
         let (head, body) = request.into_parts();
-        let arrived = self.bodies.read(&head.headers, body).await?;
+        let arrived = self.bodies.read(&head.headers, body).await.inspect_err(count_refused)?;
+        telemetry::measure(Metric::WebhookBytes, &[], arrived.bytes.len() as f64);
+        let began = self.clock.now();
         let receipt = (self.receive)(source.to_owned(), head.headers, arrived.bytes).await;
+        telemetry::measure(Metric::AcceptSeconds, &[], self.clock.now().since(began).as_secs_f64());
         drop(arrived.holding);
         Ok(receipt?)
     }
+}
+
+/// Counts a request that is refused before the intake sees it; what the intake refuses it counts itself.
+fn count_refused(refusal: &Refusal) {
+    let reason = match refusal {
+        Refusal::TooSlow => "timeout",
+        Refusal::TooLarge(_) => "size",
+        Refusal::UnsupportedMediaType(_) => "media_type",
+        Refusal::MethodNotAllowed => "method",
+        Refusal::Busy { .. } => "overload",
+        _ => "malformed",
+    };
+    telemetry::count(Metric::Refused, &[("reason", reason)]);
+}
+
+fn count_answer(status: StatusCode) {
+    telemetry::count(Metric::WebhookRequests, &[("answer", status.as_str())]);
+}
+
+async fn wrong_method() -> Refusal {
+    let refusal = method_not_allowed().await;
+    count_refused(&refusal);
+    count_answer(refusal.status());
+    refusal
 }
 
 async fn webhook(
@@ -103,12 +131,14 @@ async fn webhook(
             let outcome = receipt.outcome.as_str();
             span.record("delivery", &receipt.delivery);
             span.record("outcome", outcome).record("status", status.as_u16());
+            count_answer(status);
             tracing::info!(millis, jobs = receipt.jobs.len(), "webhook taken");
             let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.notes };
             (status, Json(taken)).into_response()
         }
         Err(refusal) => {
             span.record("status", refusal.status().as_u16());
+            count_answer(refusal.status());
             let reason = refusal.to_string();
             let mut response = refusal.into_response();
             if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {

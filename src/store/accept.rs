@@ -7,6 +7,7 @@ use sqlx::Row;
 use super::errors::{Result, StoreError};
 use super::joining::{Arriving, Jobs, Standing};
 use super::sqlite::Tx;
+use super::writer::Prepared;
 use super::{rows, sql, subjects};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::model::clock::Timestamp;
@@ -14,13 +15,13 @@ use crate::model::decision::Ruling;
 use crate::model::delivery::DeliveryOutcome;
 
 /// Writes a group of deliveries, in the order in which they arrived.
-pub(super) async fn group(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<Vec<Accepted>> {
-    subjects::learn(tx, group, now).await?;
+pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<Vec<Accepted>> {
+    subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
     let mut claimed = claim(tx, group, now).await?;
     let mut jobs = Jobs::default();
     let mut accepted = Vec::with_capacity(group.len());
-    for acceptance in group {
-        accepted.push(settle(tx, acceptance, &mut claimed, &mut jobs, now).await?);
+    for prepared in group {
+        accepted.push(settle(tx, prepared, &mut claimed, &mut jobs, now).await?);
     }
     jobs.write(tx, now).await?;
     write_deliveries(tx, group, &accepted).await?;
@@ -29,10 +30,20 @@ pub(super) async fn group(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp)
 }
 
 /// Claims what nobody has claimed; the answer holds each fresh claim once, for the first in the group that wants it.
-async fn claim(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<HashSet<(String, String)>> {
+async fn claim(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<HashSet<(String, String)>> {
     let mut wanted = HashSet::new();
-    let requests = group.iter().flat_map(|it| &it.requests).map(|(_, request)| (&request.rule, &request.happening));
+    let requests =
+        group.iter().flat_map(|it| &it.acceptance.requests).map(|(_, request)| (&request.rule, &request.happening));
     let distinct: Vec<_> = requests.filter(|claim| wanted.insert(*claim)).collect();
+    for (_, request) in group.iter().flat_map(|it| &it.acceptance.requests) {
+        let Some(held) = request.claim_for else { continue };
+        sqlx::query("DELETE FROM claims WHERE rule = $1 AND happening = $2 AND claimed_at <= $3")
+            .bind(&request.rule)
+            .bind(&request.happening)
+            .bind(now.minus(held).0)
+            .execute(&mut **tx)
+            .await?;
+    }
     let mut claimed = HashSet::new();
     for run in sql::runs(&distinct) {
         let mut query = sql::many(
@@ -52,11 +63,11 @@ async fn claim(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<
 }
 
 /// Carries out what the rules asked for one delivery and finishes their verdicts.
-async fn settle(
+async fn settle<'g>(
     tx: &mut Tx<'_>,
-    acceptance: &Acceptance,
+    Prepared { acceptance, .. }: &'g Prepared,
     claimed: &mut HashSet<(String, String)>,
-    jobs: &mut Jobs,
+    jobs: &mut Jobs<'g>,
     now: Timestamp,
 ) -> Result<Accepted> {
     let mut verdicts = acceptance.verdicts.clone();
@@ -80,7 +91,7 @@ async fn settle(
             received_at: acceptance.received_at,
             event,
         };
-        let (decision, job) = match jobs.take(tx, request, &arriving, now).await? {
+        let (decision, job) = match jobs.take(tx, request, arriving, now).await? {
             Standing::New(job) => (Ruling::Queued, job),
             Standing::Joins(job) => {
                 "joined the job that waits for this key".clone_into(&mut verdict.reason);
@@ -112,7 +123,7 @@ fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
     }
 }
 
-async fn write_deliveries(tx: &mut Tx<'_>, group: &[Acceptance], accepted: &[Accepted]) -> Result<()> {
+async fn write_deliveries(tx: &mut Tx<'_>, group: &[Prepared], accepted: &[Accepted]) -> Result<()> {
     let pairs: Vec<_> = group.iter().zip(accepted).collect();
     for run in sql::runs(&pairs) {
         let mut query = sql::many(
@@ -122,7 +133,7 @@ async fn write_deliveries(tx: &mut Tx<'_>, group: &[Acceptance], accepted: &[Acc
             14,
             "",
         );
-        for (acceptance, accepted) in run {
+        for (Prepared { acceptance, .. }, accepted) in run {
             let event = acceptance.events.first();
             query = query
                 .bind(&acceptance.id)
@@ -145,15 +156,15 @@ async fn write_deliveries(tx: &mut Tx<'_>, group: &[Acceptance], accepted: &[Acc
     Ok(())
 }
 
-async fn write_bodies(tx: &mut Tx<'_>, group: &[Acceptance]) -> Result<()> {
+async fn write_bodies(tx: &mut Tx<'_>, group: &[Prepared]) -> Result<()> {
     for run in sql::runs(group) {
         let mut query = sql::many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
-        for acceptance in run {
+        for Prepared { acceptance, body } in run {
             query = query
                 .bind(&acceptance.id)
                 .bind(acceptance.received_at.0)
                 .bind(rows::to_json(&acceptance.headers))
-                .bind(lz4_flex::block::compress_prepend_size(&acceptance.body));
+                .bind(body.as_slice());
         }
         query.execute(&mut **tx).await?;
     }

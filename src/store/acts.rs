@@ -3,6 +3,7 @@
 use super::errors::{Result, StoreError};
 use super::sqlite::begin;
 use super::{Store, jobs};
+use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
 use crate::model::job::JobState;
 
@@ -11,8 +12,8 @@ impl Store {
     pub async fn hold(&self, job: &str, revision: Option<i64>, reason: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
-        if revision.is_some_and(|revision| revision >= 0)
-            && jobs::get(&mut tx, job).await?.revision != revision.unwrap_or_default()
+        if let Some(revision) = revision
+            && jobs::get(&mut tx, job).await?.revision != revision
         {
             return Err(StoreError::Conflict(format!("job {job} changed meanwhile")));
         }
@@ -56,7 +57,8 @@ impl Store {
             jobs::change(&mut tx, &change, now).await?;
             job.to_owned()
         } else if old.state.is_ended() || old.state == JobState::Lost {
-            let id = new_id(now);
+            // After its predecessor even if the clock has not moved on: ids tell which is newer.
+            let id = new_id(now.max(Timestamp(old.created_at.0 + 1)));
             let new = jobs::NewJob {
                 id: &id,
                 rule: &old.rule,
@@ -65,16 +67,18 @@ impl Store {
                 subject: &old.subject,
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),
+                created_at: now,
                 due_at: now,
                 settled_by: now,
+                events: i64::from(old.events),
                 retry_of: Some(job),
                 reason: "retried by a person",
             };
             if jobs::open_of_key(&mut tx, &old.rule, &old.key).await? {
                 return Err(StoreError::Conflict("a job of the same rule and key waits already".into()));
             }
-            jobs::insert(&mut tx, &new, now).await?;
-            jobs::copy_events(&mut tx, job, &id).await?;
+            jobs::insert(&mut tx, &[new], now).await?;
+            jobs::copy_events(&mut tx, job, &id, 0).await?;
             id
         } else {
             return Err(StoreError::Conflict(format!("job {job} is {} and has not ended", old.state)));

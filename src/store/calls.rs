@@ -1,5 +1,7 @@
 //! Windows: which calls are under way or ended less than a window ago, and which classes are frozen.
 
+use std::time::Duration;
+
 use sqlx::Row;
 
 use super::errors::{Result, StoreError};
@@ -28,7 +30,8 @@ pub enum Slot {
     },
 }
 
-/// How every window is used. A slot is free again one full window after the *answer* to the call that used it.
+/// How every window is used. A slot is free again one full window after the *answer* to the call that used it. Ends in
+/// the future (the clock was set back) count as now.
 pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
     let mut windows = Vec::with_capacity(CallClass::ALL.len());
     for class in CallClass::ALL {
@@ -44,9 +47,9 @@ pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Time
         let (open, recent): (i64, i64) = (row.try_get("open")?, row.try_get("recent")?);
         let used = (open + recent) as u32;
         let mut next_free = None;
-        if used >= limit.count && recent > 0 {
-            // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk.
-            let nth = i64::from(used - limit.count).min(recent - 1);
+        // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk. When
+        // calls under way must end for that, nobody knows when.
+        if let Some(nth) = used.checked_sub(limit.count).map(i64::from).filter(|nth| *nth < recent) {
             let row = sqlx::query(
                 "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
             )
@@ -55,7 +58,8 @@ pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Time
             .bind(nth)
             .fetch_one(&mut *conn)
             .await?;
-            next_free = Some(Timestamp(row.try_get("ended_at")?).plus(limit.per));
+            let ended_at = Timestamp(row.try_get("ended_at")?).min(now);
+            next_free = Some(ended_at.plus(limit.per));
         }
         windows.push(WindowUse { class, used, limit: limit.count, next_free });
     }
@@ -75,6 +79,26 @@ pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Fr
             Ok(Freeze { class, until: Timestamp(row.try_get("until_at")?), reason: row.try_get("reason")? })
         })
         .collect()
+}
+
+/// What stands in the way of a call that is charged to these classes: until when, if that is known, and why. Of several
+/// it is the one that goes last.
+pub(super) fn obstacle(
+    classes: &[CallClass],
+    freezes: &[Freeze],
+    windows: &[WindowUse],
+) -> Option<(Option<Timestamp>, String)> {
+    if let Some(freeze) = freezes.iter().filter(|it| classes.contains(&it.class)).max_by_key(|it| it.until) {
+        return Some((Some(freeze.until), freeze.reason.clone()));
+    }
+    let full = windows.iter().filter(|it| classes.contains(&it.class) && it.free() == 0);
+    let full = full.max_by_key(|it| it.next_free.map_or(i64::MAX, |at| at.0))?;
+    Some((full.next_free, format!("the {} window is full ({} of {})", full.class, full.used, full.limit)))
+}
+
+/// The longest window there is.
+pub(super) fn longest_window(limits: &ClassLimits) -> Duration {
+    CallClass::ALL.into_iter().map(|class| limits.of(class).per).max().unwrap_or_default()
 }
 
 /// Begins a call that is charged to every one of these classes; the caller has seen that they have room.
@@ -108,13 +132,10 @@ impl Store {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
-        if let Some(freeze) = freezes_at(&mut tx, now).await?.into_iter().find(|it| classes.contains(&it.class)) {
-            return Ok(Slot::Full { until: Some(freeze.until), reason: freeze.reason });
-        }
-        let uses = window_uses(&mut tx, &self.inner.limits, now).await?;
-        if let Some(full) = uses.iter().find(|it| classes.contains(&it.class) && it.free() == 0) {
-            let reason = format!("the {} window is full ({} of {})", full.class, full.used, full.limit);
-            return Ok(Slot::Full { until: full.next_free, reason });
+        let freezes = freezes_at(&mut tx, now).await?;
+        let windows = window_uses(&mut tx, &self.inner.limits, now).await?;
+        if let Some((until, reason)) = obstacle(classes, &freezes, &windows) {
+            return Ok(Slot::Full { until, reason });
         }
         let call = begin_call(&mut tx, classes, purpose, now).await?;
         tx.commit().await?;

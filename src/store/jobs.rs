@@ -3,8 +3,8 @@
 use sqlx::Row;
 
 use super::errors::{Result, StoreError};
-use super::rows;
 use super::sqlite::{Conn, Tx};
+use super::{rows, sql};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
 
@@ -18,34 +18,45 @@ pub(super) struct NewJob<'a> {
     pub(super) subject: &'a str,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
+    pub(super) created_at: Timestamp,
     pub(super) due_at: Timestamp,
     pub(super) settled_by: Timestamp,
+    pub(super) events: i64,
     pub(super) retry_of: Option<&'a str>,
     pub(super) reason: &'a str,
 }
 
-/// Makes a queued job. Lanes (rule and repository) are what a blocked head must not hold up for others.
-pub(super) async fn insert(tx: &mut Tx<'_>, job: &NewJob<'_>, now: Timestamp) -> Result<()> {
-    let lane = format!("{}\u{1f}{}", job.rule, job.repo.unwrap_or_default());
-    sqlx::query(
-        "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, state, reason, created_at, due_at, \
-         settled_by, updated_at, retry_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued', $9, $10, $11, $12, $10, $13)",
-    )
-    .bind(job.id)
-    .bind(job.rule)
-    .bind(job.source)
-    .bind(job.key)
-    .bind(lane)
-    .bind(job.subject)
-    .bind(job.repo)
-    .bind(job.sha)
-    .bind(job.reason)
-    .bind(now.0)
-    .bind(job.due_at.0)
-    .bind(job.settled_by.0)
-    .bind(job.retry_of)
-    .execute(&mut **tx)
-    .await?;
+/// Makes queued jobs. Lanes (rule and repository) are what a blocked head must not hold up for others.
+pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
+    for run in sql::runs(made) {
+        let mut query = sql::many(
+            "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, state, reason, created_at, due_at, \
+             settled_by, updated_at, events, retry_of)",
+            run.len(),
+            16,
+            "",
+        );
+        for job in run {
+            query = query
+                .bind(job.id)
+                .bind(job.rule)
+                .bind(job.source)
+                .bind(job.key)
+                .bind(format!("{}\u{1f}{}", job.rule, job.repo.unwrap_or_default()))
+                .bind(job.subject)
+                .bind(job.repo)
+                .bind(job.sha)
+                .bind(JobState::Queued.as_str())
+                .bind(job.reason)
+                .bind(job.created_at.0)
+                .bind(job.due_at.0)
+                .bind(job.settled_by.0)
+                .bind(now.0)
+                .bind(job.events)
+                .bind(job.retry_of);
+        }
+        query.execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
@@ -83,13 +94,14 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     if !change.from.contains(&before) || !before.may_become(change.to) {
         return Err(StoreError::Conflict(format!("job {} is {before} and cannot become {}", change.job, change.to)));
     }
-    if change.to.is_open() && !before.is_open() {
+    if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
     }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
     let changed = sqlx::query(
         "UPDATE jobs SET state = $3, reason = $4, updated_at = $5, ended_at = $6, due_at = COALESCE($7, due_at), \
-         submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, revision = revision + 1 \
+         submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, \
+         attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, revision = revision + 1 \
          WHERE id = $1 AND state = $2",
     )
     .bind(change.job)
@@ -115,8 +127,8 @@ pub(super) fn affected_one(changed: u64, job: &str) -> Result<()> {
 /// open jobs of one key would be two runs of one cause.
 async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
     let other = sqlx::query(
-        "SELECT o.id, o.events, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
-         AND o.id <> j.id AND o.state IN ('queued', 'held') WHERE j.id = $1",
+        "SELECT o.id, o.events, o.sha, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
+         AND o.id <> j.id AND o.open = 1 WHERE j.id = $1",
     )
     .bind(job)
     .fetch_optional(&mut **tx)
@@ -131,20 +143,20 @@ async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
         due_at: None,
     };
     Box::pin(change(tx, &joined, now)).await?;
-    sqlx::query("UPDATE job_events SET job = $1, seq = seq + $3 WHERE job = $2")
+    copy_events(tx, &other, job, mine).await?;
+    // It acts upon the newest commit that was told.
+    sqlx::query("UPDATE jobs SET events = $2, sha = COALESCE($3, sha) WHERE id = $1")
         .bind(job)
-        .bind(&other)
-        .bind(mine)
+        .bind(mine + theirs)
+        .bind(row.try_get::<Option<&str>, _>("sha")?)
         .execute(&mut **tx)
         .await?;
-    sqlx::query("UPDATE jobs SET events = $2 WHERE id = $1").bind(job).bind(mine + theirs).execute(&mut **tx).await?;
-    sqlx::query("UPDATE jobs SET events = 0 WHERE id = $1").bind(&other).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Whether a job of this rule and key is open.
 pub(super) async fn open_of_key(conn: &mut Conn, rule: &str, key: &str) -> Result<bool> {
-    let row = sqlx::query("SELECT 1 FROM jobs WHERE rule = $1 AND key = $2 AND state IN ('queued', 'held')")
+    let row = sqlx::query("SELECT 1 FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
         .bind(rule)
         .bind(key)
         .fetch_optional(conn)
@@ -152,17 +164,16 @@ pub(super) async fn open_of_key(conn: &mut Conn, rule: &str, key: &str) -> Resul
     Ok(row.is_some())
 }
 
-/// Gives a job the events of another.
-pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
-    let copied = sqlx::query(
+/// Gives a job the events of another, after those that it has `already`.
+pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str, already: i64) -> Result<()> {
+    sqlx::query(
         "INSERT INTO job_events (job, seq, delivery, received_at, event) \
-         SELECT $2, seq, delivery, received_at, event FROM job_events WHERE job = $1",
+         SELECT $2, seq + $3, delivery, received_at, event FROM job_events WHERE job = $1",
     )
     .bind(from)
     .bind(to)
+    .bind(already)
     .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    sqlx::query("UPDATE jobs SET events = $2 WHERE id = $1").bind(to).bind(copied as i64).execute(&mut **tx).await?;
+    .await?;
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! What becomes of a further event of a rule and key: joins, comes late or makes a job; folded in memory for a group.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use sqlx::Row;
 
 use super::errors::Result;
-use super::rows;
+use super::jobs::{self, NewJob};
 use super::sqlite::Tx;
+use super::{rows, sql};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
 use crate::model::id::new_id;
@@ -23,158 +25,197 @@ pub(super) enum Standing {
 
 /// An event on its way into a job.
 #[derive(Debug)]
-pub(super) struct Arriving<'a> {
-    pub(super) delivery: &'a str,
-    pub(super) source: &'a str,
+pub(super) struct Arriving<'g> {
+    pub(super) delivery: &'g str,
+    pub(super) source: &'g str,
     pub(super) received_at: Timestamp,
-    pub(super) event: &'a Event,
+    pub(super) event: &'g Event,
 }
 
-/// The newest job of a rule and key, and what the group adds to it.
+/// The job of a rule and key that counts for joining, and what the group does to it.
 #[derive(Debug)]
-struct Newest {
+struct Newest<'g> {
     id: String,
     state: JobState,
-    fresh: bool,
-    /// Whether it was sent before and came back.
-    tried: bool,
+    created_at: Timestamp,
     settled_by: Timestamp,
     due_at: Timestamp,
-    stored_events: i64,
-    added: Vec<(String, Timestamp, String)>,
+    sha: Option<String>,
+    /// Whether it was sent before and came back.
+    tried: bool,
+    /// How many events are stored.
+    events: i64,
+    revision: i64,
+    added: Vec<Arriving<'g>>,
+    /// What asked for it, when the group makes it.
+    made: Option<(&'g JobRequest, &'g str)>,
 }
 
 /// The jobs that a group touches.
 #[derive(Debug, Default)]
-pub(super) struct Jobs {
-    newest: HashMap<(String, String), Option<Newest>>,
+pub(super) struct Jobs<'g> {
+    newest: HashMap<(&'g str, &'g str), Option<Newest<'g>>>,
 }
 
-impl Jobs {
-    /// Lets an event join, or makes a job for it, or finds it late. Nothing is written before [`Self::write`], except
-    /// that a fresh job takes its row at once.
+impl<'g> Jobs<'g> {
+    /// Lets an event join, or makes a job for it, or finds it late. Nothing is written before [`Self::write`].
     pub(super) async fn take(
         &mut self,
         tx: &mut Tx<'_>,
-        request: &JobRequest,
-        arriving: &Arriving<'_>,
+        request: &'g JobRequest,
+        arriving: Arriving<'g>,
         now: Timestamp,
     ) -> Result<Standing> {
-        let place = (request.rule.clone(), request.key.clone());
-        if !self.newest.contains_key(&place) {
-            let found = newest(tx, &place).await?;
-            self.newest.insert(place.clone(), found);
-        }
-        if let Some(Some(job)) = self.newest.get_mut(&place) {
-            use JobState::{Failed, Lost, Running, Stopped, Submitting, Succeeded, Uncertain};
-            match job.state {
-                JobState::Queued | JobState::Held => {
-                    let settled = now.plus(request.settle).min(job.settled_by);
-                    // News shortens no backoff.
-                    job.due_at = if job.tried { settled.max(job.due_at) } else { settled };
-                    job.added.push(added(arriving));
-                    return Ok(Standing::Joins(job.id.clone()));
-                }
-                Submitting | Uncertain | Running | Succeeded | Failed | Stopped | Lost if request.per_commit => {
-                    return Ok(Standing::Late(job.id.clone()));
-                }
-                _ => {}
+        use JobState::{Failed, Held, Lost, Queued, Running, Stopped, Submitting, Succeeded, Uncertain};
+        let place = (request.rule.as_str(), request.key.as_str());
+        let found = match self.newest.entry(place) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(newest(tx, place).await?),
+        };
+        match found {
+            Some(job) if matches!(job.state, Queued | Held) => {
+                job.join(request, arriving, now);
+                Ok(Standing::Joins(job.id.clone()))
+            }
+            Some(job)
+                if request.per_commit
+                    && matches!(job.state, Submitting | Uncertain | Running | Succeeded | Failed | Stopped | Lost) =>
+            {
+                Ok(Standing::Late(job.id.clone()))
+            }
+            _ => {
+                let job = Newest::make(request, arriving, found.as_ref().map(|before| before.created_at), now);
+                let id = job.id.clone();
+                *found = Some(job);
+                Ok(Standing::New(id))
             }
         }
-        let job = insert(tx, request, arriving, now).await?;
-        let id = job.id.clone();
-        self.newest.insert(place, Some(job));
-        Ok(Standing::New(id))
     }
 
-    /// Writes what joined.
+    /// Writes what was made and what joined.
     pub(super) async fn write(self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
-        for job in self.newest.into_values().flatten().filter(|job| !job.added.is_empty()) {
-            for (at, (delivery, received_at, event)) in job.added.iter().enumerate() {
-                sqlx::query(
-                    "INSERT INTO job_events (job, seq, delivery, received_at, event) VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(&job.id)
-                .bind(job.stored_events + at as i64)
-                .bind(delivery)
-                .bind(received_at.0)
-                .bind(event)
-                .execute(&mut **tx)
-                .await?;
+        let touched: Vec<_> = self.newest.into_values().flatten().filter(|job| !job.added.is_empty()).collect();
+        let made: Vec<_> = touched.iter().filter_map(Newest::as_new).collect();
+        jobs::insert(tx, &made, now).await?;
+        for job in touched.iter().filter(|job| job.made.is_none()) {
+            job.update(tx, now).await?;
+        }
+        let events: Vec<_> = touched
+            .iter()
+            .flat_map(|job| job.added.iter().zip(job.events..).map(|(arriving, seq)| (&job.id, seq, arriving)))
+            .collect();
+        for run in sql::runs(&events) {
+            let mut query =
+                sql::many("INSERT INTO job_events (job, seq, delivery, received_at, event)", run.len(), 5, "");
+            for (job, seq, arriving) in run {
+                query = query
+                    .bind(*job)
+                    .bind(*seq)
+                    .bind(arriving.delivery)
+                    .bind(arriving.received_at.0)
+                    .bind(rows::to_json(arriving.event));
             }
-            let events = job.stored_events + job.added.len() as i64;
-            sqlx::query(
-                "UPDATE jobs SET events = $2, due_at = $3, updated_at = $4, revision = revision + $5 WHERE id = $1",
-            )
-            .bind(&job.id)
-            .bind(events)
-            .bind(job.due_at.0)
-            .bind(now.0)
-            .bind(i64::from(!job.fresh))
-            .execute(&mut **tx)
-            .await?;
+            query.execute(&mut **tx).await?;
         }
         Ok(())
     }
 }
 
-fn added(arriving: &Arriving<'_>) -> (String, Timestamp, String) {
-    (arriving.delivery.to_owned(), arriving.received_at, rows::to_json(arriving.event))
+impl<'g> Newest<'g> {
+    /// A new job. It is made after its predecessor even if the clock has not moved on: ids tell which is newer.
+    fn make(request: &'g JobRequest, arriving: Arriving<'g>, before: Option<Timestamp>, now: Timestamp) -> Self {
+        let created_at = before.map_or(now, |before| now.max(Timestamp(before.0 + 1)));
+        let settled_by = created_at.plus(request.settle_max);
+        Self {
+            id: new_id(created_at),
+            state: JobState::Queued,
+            created_at,
+            settled_by,
+            due_at: now.plus(request.settle).min(settled_by),
+            sha: request.sha.clone(),
+            tried: false,
+            events: 0,
+            revision: 0,
+            made: Some((request, arriving.source)),
+            added: vec![arriving],
+        }
+    }
+
+    fn join(&mut self, request: &JobRequest, arriving: Arriving<'g>, now: Timestamp) {
+        let settled = now.plus(request.settle).min(self.settled_by);
+        // News shortens no backoff.
+        self.due_at = if self.tried { settled.max(self.due_at) } else { settled };
+        if request.sha.is_some() {
+            self.sha.clone_from(&request.sha);
+        }
+        self.added.push(arriving);
+    }
+
+    fn as_new(&self) -> Option<NewJob<'_>> {
+        let (request, source) = self.made?;
+        Some(NewJob {
+            id: &self.id,
+            rule: &request.rule,
+            source,
+            key: &request.key,
+            subject: &request.subject,
+            repo: request.repo.as_deref(),
+            sha: self.sha.as_deref(),
+            created_at: self.created_at,
+            due_at: self.due_at,
+            settled_by: self.settled_by,
+            events: self.added.len() as i64,
+            retry_of: None,
+            reason: "",
+        })
+    }
+
+    async fn update(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
+        let changed = sqlx::query(
+            "UPDATE jobs SET events = $2, due_at = $3, sha = $4, updated_at = $5, revision = revision + 1 \
+             WHERE id = $1 AND revision = $6 AND open = 1",
+        )
+        .bind(&self.id)
+        .bind(self.events + self.added.len() as i64)
+        .bind(self.due_at.0)
+        .bind(&self.sha)
+        .bind(now.0)
+        .bind(self.revision)
+        .execute(&mut **tx)
+        .await?
+        .rows_affected();
+        jobs::affected_one(changed, &self.id)
+    }
 }
 
-async fn newest(tx: &mut Tx<'_>, (rule, key): &(String, String)) -> Result<Option<Newest>> {
+/// The open job of a rule and key, which may be older than one that it superseded; else the newest.
+async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
     let row = sqlx::query(
-        "SELECT id, state, settled_by, due_at, events, tries FROM jobs WHERE rule = $1 AND key = $2 ORDER BY id DESC LIMIT 1",
+        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.tries, j.events, j.revision \
+         FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
+         (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2))",
     )
     .bind(rule)
     .bind(key)
     .fetch_optional(&mut **tx)
     .await?;
     row.map(|row| {
+        let state = rows::state(row.try_get("state")?)?;
+        // Held, but it may have a run: to events it is like any other that was sent.
+        let unsettled = state == JobState::Held && row.try_get::<i64, _>("open")? == 0;
         Ok(Newest {
             id: row.try_get("id")?,
-            state: rows::state(row.try_get("state")?)?,
-            fresh: false,
-            tried: row.try_get::<i64, _>("tries")? > 0,
+            state: if unsettled { JobState::Uncertain } else { state },
+            created_at: Timestamp(row.try_get("created_at")?),
             settled_by: Timestamp(row.try_get("settled_by")?),
             due_at: Timestamp(row.try_get("due_at")?),
-            stored_events: row.try_get("events")?,
+            sha: row.try_get("sha")?,
+            tried: row.try_get::<i64, _>("tries")? > 0,
+            events: row.try_get("events")?,
+            revision: row.try_get("revision")?,
             added: Vec::new(),
+            made: None,
         })
     })
     .transpose()
-}
-
-async fn insert(tx: &mut Tx<'_>, request: &JobRequest, arriving: &Arriving<'_>, now: Timestamp) -> Result<Newest> {
-    let id = new_id(now);
-    let settled_by = now.plus(request.settle_max);
-    let due_at = now.plus(request.settle).min(settled_by);
-    super::jobs::insert(
-        tx,
-        &super::jobs::NewJob {
-            id: &id,
-            rule: &request.rule,
-            source: arriving.source,
-            key: &request.key,
-            subject: &request.subject,
-            repo: request.repo.as_deref(),
-            sha: request.sha.as_deref(),
-            due_at,
-            settled_by,
-            retry_of: None,
-            reason: "",
-        },
-        now,
-    )
-    .await?;
-    Ok(Newest {
-        id,
-        state: JobState::Queued,
-        fresh: true,
-        tried: false,
-        settled_by,
-        due_at,
-        stored_events: 0,
-        added: vec![added(arriving)],
-    })
 }

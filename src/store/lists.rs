@@ -113,8 +113,8 @@ impl Store {
             ("d.repo", filter.repo.clone()),
             ("d.subject", filter.subject.clone()),
         ];
-        let list = List { select: "SELECT d.* FROM deliveries d", id: "d.id", conditions: &conditions, extra: "" };
-        self.page(&list, page, rows::delivery, |delivery| delivery.id.clone()).await
+        let list = List { select: "SELECT d.* FROM deliveries d", id: "d.id", conditions: &conditions };
+        Ok(cut(self.read(&list, page, rows::delivery).await?, page, |delivery| delivery.id.clone()))
     }
 
     /// A page of jobs.
@@ -125,11 +125,22 @@ impl Store {
             ("j.repo", filter.repo.clone()),
             ("j.subject", filter.subject.clone()),
         ];
-        // State words are ours, never a reader's text.
-        let states: Vec<String> = filter.states.iter().map(|state| format!("'{state}'")).collect();
-        let extra = if states.is_empty() { String::new() } else { format!(" AND j.state IN ({})", states.join(", ")) };
-        let list = List { select: rows::JOB, id: "j.id", conditions: &conditions, extra: &extra };
-        self.page(&list, page, rows::job, |job| job.id.clone()).await
+        // Each state is a walk of its own along the index of states: a page costs the same however many jobs there are.
+        let mut states: Vec<_> = filter.states.iter().map(|state| Some(state.as_str().to_owned())).collect();
+        if states.is_empty() {
+            states.push(None);
+        }
+        states.sort_unstable();
+        states.dedup();
+        let mut found = Vec::new();
+        for state in states {
+            let [rule, source, repo, subject] = conditions.clone();
+            let conditions = [("j.state", state), rule, source, repo, subject];
+            let list = List { select: rows::JOB, id: "j.id", conditions: &conditions };
+            found.extend(self.read(&list, page, rows::job).await?);
+        }
+        found.sort_unstable_by(|left: &Job, right| right.id.cmp(&left.id));
+        Ok(cut(found, page, |job| job.id.clone()))
     }
 
     /// A page of runs.
@@ -139,35 +150,28 @@ impl Store {
             ("j.rule", filter.rule.clone()),
             ("r.job", filter.job.clone()),
         ];
-        let list = List { select: rows::RUN, id: "r.job", conditions: &conditions, extra: "" };
-        self.page(&list, page, rows::run_record, |run| run.job.clone()).await
+        let list = List { select: rows::RUN, id: "r.job", conditions: &conditions };
+        Ok(cut(self.read(&list, page, rows::run_record).await?, page, |run| run.job.clone()))
     }
 
-    async fn page<T>(
-        &self,
-        list: &List<'_>,
-        page: &PageRequest,
-        read: fn(&SqliteRow) -> Result<T>,
-        id: fn(&T) -> String,
-    ) -> Result<Page<T>> {
-        let cursor = page.cursor.as_deref().map(open_cursor).transpose()?;
-        let limit = page.limit.max(1);
-        let mut sql = format!("{} WHERE ($1 IS NULL OR {} < $1)", list.select, list.id);
-        for (at, (column, _)) in list.conditions.iter().filter(|(_, value)| value.is_some()).enumerate() {
-            let _ = write!(sql, " AND {column} = ${}", at + 3);
+    /// The items after the cursor, one more than the page takes if there are as many.
+    async fn read<T>(&self, list: &List<'_>, page: &PageRequest, read: fn(&SqliteRow) -> Result<T>) -> Result<Vec<T>> {
+        let mut sql = format!("{} WHERE 1 = 1", list.select);
+        let mut values = Vec::new();
+        for (column, value) in list.conditions {
+            if let Some(value) = value {
+                values.push(value.clone());
+                let _ = write!(sql, " AND {column} = ${}", values.len());
+            }
         }
-        sql.push_str(list.extra);
-        let _ = write!(sql, " ORDER BY {} DESC LIMIT $2", list.id);
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(cursor).bind(i64::from(limit) + 1);
-        for value in list.conditions.iter().filter_map(|(_, value)| value.as_ref()) {
-            query = query.bind(value);
+        if let Some(cursor) = &page.cursor {
+            values.push(open_cursor(cursor)?);
+            let _ = write!(sql, " AND {} < ${}", list.id, values.len());
         }
+        let _ = write!(sql, " ORDER BY {} DESC LIMIT ${}", list.id, values.len() + 1);
+        let query = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), sqlx::query::Query::bind);
         let mut conn = self.inner.readers.acquire().await?;
-        let mut items = query.fetch_all(&mut *conn).await?.iter().map(read).collect::<Result<Vec<T>>>()?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last)));
-        Ok(Page { items, next })
+        query.bind(limit(page) as i64 + 1).fetch_all(&mut *conn).await?.iter().map(read).collect()
     }
 
     /// One delivery.
@@ -255,7 +259,7 @@ impl Store {
     /// How much each rule that has jobs has done.
     pub async fn rule_counts(&self) -> Result<Vec<RuleCount>> {
         let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query("SELECT rule, COUNT(*) AS jobs, MAX(created_at) AS last FROM jobs GROUP BY rule")
+        let found = sqlx::query("SELECT rule, jobs, last_at AS last FROM rule_counts WHERE jobs > 0 ORDER BY rule")
             .fetch_all(&mut *conn)
             .await?;
         found
@@ -278,10 +282,23 @@ struct List<'a> {
     /// The column that orders it; ids sort by time.
     id: &'static str,
     conditions: &'a [Condition],
-    extra: &'a str,
 }
 
+fn limit(page: &PageRequest) -> usize {
+    page.limit.max(1) as usize
+}
+
+/// Cuts off what is over; that there is something over tells that there is a next page.
+fn cut<T>(mut items: Vec<T>, page: &PageRequest, id: fn(&T) -> String) -> Page<T> {
+    let more = items.len() > limit(page);
+    items.truncate(limit(page));
+    let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last)));
+    Page { items, next }
+}
+
+/// A cursor is the id of the last item: a UUID.
 fn open_cursor(cursor: &str) -> Result<String> {
     let id = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    id.filter(|id| !id.is_empty()).ok_or(StoreError::BadCursor)
+    let is_id = |id: &String| id.len() == 36 && id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    id.filter(is_id).ok_or(StoreError::BadCursor)
 }

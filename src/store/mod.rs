@@ -23,6 +23,7 @@ mod writer;
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use sqlx::Row;
 use tokio::sync::futures::OwnedNotified;
@@ -39,6 +40,7 @@ pub use queue::{Joined, Release, Released};
 pub use runs::{Followed, RunChange};
 pub use submit::Uncertain;
 pub use sweep::{Retention, Swept};
+pub use writer::Commits;
 
 /// What a store is opened with.
 #[derive(Clone, Debug)]
@@ -64,6 +66,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     instance_key: [u8; 32],
     wake: Arc<Notify>,
+    /// The time of the last look for candidates.
+    looked_at: AtomicI64,
+    commits: writer::Counters,
     _lock: File,
 }
 
@@ -74,20 +79,19 @@ impl Store {
         let sqlite::Opened { mut writer, readers, lock } = sqlite::open(&options.url).await?;
         let instance_key = instance_key(&mut writer).await?;
         submit::take_over(&mut writer, clock.now()).await?;
-        let (accepting, arrivals) = writer::channel();
-        let inner = Inner {
+        let inner = Arc::new_cyclic(|inner| Inner {
             writer: Mutex::new(writer),
             readers,
-            accepting,
+            accepting: writer::Accepting::start(inner.clone()),
             limits: options.limits,
             clock,
             instance_key,
             wake: Arc::new(Notify::new()),
+            looked_at: AtomicI64::new(0),
+            commits: writer::Counters::default(),
             _lock: lock,
-        };
-        let store = Self { inner: Arc::new(inner) };
-        writer::spawn(&store, arrivals);
-        Ok(store)
+        });
+        Ok(Self { inner })
     }
 
     /// The key of this installation: for fence words and sessions. It never leaves the store.
@@ -108,13 +112,16 @@ impl Store {
 
     /// Whether a write can begin now.
     pub async fn ping(&self) -> Result<()> {
+        self.inner.accepting.check()?;
         let mut writer = self.inner.writer.lock().await;
         let tx = sqlite::begin(&mut writer).await?;
         Ok(tx.rollback().await?)
     }
 
-    /// Waits for the write under way and folds the log into the file. Nothing can be read or written afterwards.
+    /// Takes no more deliveries, answers those that were taken, and folds the log into the file. Nothing can be read
+    /// afterwards.
     pub async fn close(&self) -> Result<()> {
+        self.inner.accepting.close().await;
         self.inner.readers.close().await;
         let mut writer = self.inner.writer.lock().await;
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *writer).await?;

@@ -1,5 +1,7 @@
 //! The queue: which jobs may be due, and the one transaction that releases one.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use sqlx::Row;
 
@@ -14,7 +16,7 @@ use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
 
 /// An event that joined a job.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Joined {
     /// The delivery that said it.
     pub delivery: String,
@@ -77,28 +79,28 @@ const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
      SELECT (SELECT MIN(j.lane) FROM jobs j WHERE j.state = 'queued' AND j.lane > lanes.lane) FROM lanes \
      WHERE lanes.lane IS NOT NULL), \
      heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.lane = lanes.lane AND j.due_at <= $1 \
-     AND (j.subject = '' OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.subject = j.subject AND a.state IN \
-     ('submitting', 'uncertain', 'running'))) ORDER BY j.due_at, j.id LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL)";
+     AND (j.subject = '' OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.subject = j.subject \
+     AND a.active = 1)) ORDER BY j.due_at, j.id LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL)";
 
 impl Store {
     /// Queued jobs that are due: at most one of a lane, oldest due first.
     pub async fn candidates(&self, limit: u32) -> Result<Vec<Job>> {
         let mut conn = self.inner.readers.acquire().await?;
+        let now = self.inner.clock.now();
+        self.inner.looked_at.store(now.0, Ordering::Relaxed);
         let sql =
             format!("{HEADS} {} WHERE j.id IN (SELECT id FROM heads) ORDER BY j.due_at, j.id LIMIT $2", rows::JOB);
-        let found = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(self.inner.clock.now().0)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *conn)
-            .await?;
+        let found =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(i64::from(limit)).fetch_all(&mut *conn).await?;
         found.iter().map(rows::job).collect()
     }
 
-    /// When the next queued job that is not due yet will be.
+    /// When the next queued job becomes due that was not due yet at the last [`Self::candidates`]: one that became due
+    /// since then is not overlooked.
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.readers.acquire().await?;
         let row = sqlx::query("SELECT MIN(due_at) AS due FROM jobs WHERE state = 'queued' AND due_at > $1")
-            .bind(self.inner.clock.now().0)
+            .bind(self.inner.looked_at.load(Ordering::Relaxed))
             .fetch_one(&mut *conn)
             .await?;
         Ok(row.try_get::<Option<i64>, _>("due")?.map(Timestamp))
@@ -158,6 +160,10 @@ impl Store {
                 Released::Dead
             }
             GateOutcome::Go => {
+                // Whatever the gates say, no slot is taken that is not free.
+                if let Some((until, reason)) = calls::obstacle(&request.classes, &common.freezes, &common.windows) {
+                    return Ok(Released::Waits { reason, until });
+                }
                 let call = calls::begin_call(&mut tx, &request.classes, id, now).await?;
                 let attempt = count_attempt(&mut tx, &snapshot, &request.attempt_group, now).await?;
                 keep_prompt(&mut tx, id, &request.prompt, &request.note).await?;
@@ -215,10 +221,11 @@ impl Common {
 
     async fn snapshot(&self, conn: &mut Conn, job: Job, group: &str, now: Timestamp) -> Result<Snapshot> {
         let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM jobs WHERE subject = $1 AND id <> $2 AND state IN \
-             ('submitting', 'uncertain', 'running')) AS active, \
-             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1) AS attempts, \
-             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND sha = $4) AS counted",
+            "SELECT (SELECT COUNT(*) FROM jobs WHERE subject = $1 AND id <> $2 AND active = 1) \
+             AS active, \
+             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
+             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND sha = $4 AND cleared_by IS NULL) \
+             AS counted",
         )
         .bind(&job.subject)
         .bind(&job.id)
@@ -253,7 +260,8 @@ async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, group: &str, now: T
     };
     let inserted = sqlx::query(
         "INSERT INTO attempts (grp, subject, sha, job, made_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (grp, subject, sha) DO NOTHING",
+         ON CONFLICT (subject, sha, grp) DO UPDATE SET job = excluded.job, made_at = excluded.made_at, \
+         cleared_by = NULL WHERE attempts.cleared_by IS NOT NULL",
     )
     .bind(group)
     .bind(&snapshot.job.subject)

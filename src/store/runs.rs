@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::errors::Result;
+use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx, begin};
 use super::{Store, jobs, rows, subjects};
 use crate::model::clock::Timestamp;
@@ -40,14 +40,28 @@ pub struct RunChange {
 
 /// Keeps a new run beside its job and marks its subject.
 pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
+    // A service that was set up anew counts from the start: what went by this id before is gone.
+    if let Some(before) = owner(tx, run.id).await?.filter(|before| before != job) {
+        let from = &[JobState::Running];
+        let reason = "the service gave the id of its run to another";
+        let lost = jobs::Change { job: &before, from, to: JobState::Lost, reason, due_at: None };
+        match jobs::change(tx, &lost, now).await {
+            Ok(_) | Err(StoreError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let (phase, _) = phase_of(run.status.as_deref());
     sqlx::query(
         "INSERT INTO runs (id, job, status, phase, url, result, summary, pull_requests, created_at, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (id) DO UPDATE SET job = excluded.job",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (id) DO UPDATE SET job = excluded.job, \
+         status = excluded.status, phase = excluded.phase, url = excluded.url, result = excluded.result, \
+         summary = excluded.summary, pull_requests = excluded.pull_requests, created_at = excluded.created_at, \
+         seen_at = excluded.seen_at, ended_at = NULL",
     )
     .bind(run.id)
     .bind(job)
     .bind(&run.status)
-    .bind(rows::phase_word(RunPhase::Alive))
+    .bind(rows::phase_word(phase))
     .bind(&run.url)
     .bind(&run.result)
     .bind(&run.summary)
@@ -59,6 +73,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
 }
 
+/// The job that a run belongs to, as far as we know.
+pub(super) async fn owner(conn: &mut Conn, run: i64) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT job FROM runs WHERE id = $1").bind(run).fetch_optional(conn).await?;
+    row.map(|row| Ok(row.try_get("job")?)).transpose()
+}
+
 async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
     let row = sqlx::query("SELECT subject FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
     Ok(row.try_get("subject")?)
@@ -66,10 +86,28 @@ async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
 
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
 async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
-    let Some((place, _)) = subject.rsplit_once(['@', '#']) else { return Ok(()) };
-    let Some((host, repo)) = place.split_once('/') else { return Ok(()) };
+    let Some((host, repo)) = place_of(subject) else { return Ok(()) };
     let update = SubjectUpdate { key: subject.to_owned(), host: host.to_owned(), repo: repo.to_owned(), facts };
     subjects::absorb(tx, &[&update], now).await
+}
+
+/// Host and repository of a code subject, host and project of a ticket.
+fn place_of(subject: &str) -> Option<(&str, &str)> {
+    let (host, rest) = subject.split_once('/')?;
+    // A branch may contain any of these characters, a repository none.
+    let repo = match rest.split_once(['@', '#']) {
+        Some((repo, _)) => repo,
+        None => rest.rsplit_once('-')?.0,
+    };
+    Some((host, repo))
+}
+
+/// Host and repository of `https://github.com/acme/widgets/pull/7` or
+/// `https://gitlab.com/acme/pay/api/-/merge_requests/7`.
+fn place_of_change(url: &str) -> Option<(&str, &str)> {
+    let (host, path) = url.split_once("://")?.1.split_once('/')?;
+    let end = path.find("/-/merge_requests/").or_else(|| path.find("/pull/"))?;
+    Some((host, &path[..end]))
 }
 
 impl Store {
@@ -134,18 +172,22 @@ impl Store {
 }
 
 async fn observe_one(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<Option<RunChange>> {
-    let row = sqlx::query("SELECT r.job, j.state, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
-        .bind(run.id)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row = sqlx::query(
+        "SELECT r.job, r.pull_requests, j.state, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
+    )
+    .bind(run.id)
+    .fetch_optional(&mut **tx)
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let (job, subject): (String, String) = (row.try_get("job")?, row.try_get("subject")?);
     let from = rows::state(row.try_get("state")?)?;
     let (phase, _) = phase_of(run.status.as_deref());
     let ended_at = (phase != RunPhase::Alive).then_some(now.0);
+    let pull_requests = rows::to_json(&run.pull_requests);
     sqlx::query(
         "UPDATE runs SET status = $2, phase = $3, url = COALESCE($4, url), result = $5, summary = $6, \
-         pull_requests = $7, seen_at = $8, ended_at = COALESCE(ended_at, $9) WHERE id = $1",
+         pull_requests = $7, seen_at = $8, \
+         ended_at = CASE WHEN $9 IS NULL THEN NULL ELSE COALESCE(ended_at, $9) END WHERE id = $1",
     )
     .bind(run.id)
     .bind(&run.status)
@@ -153,14 +195,18 @@ async fn observe_one(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<Optio
     .bind(&run.url)
     .bind(&run.result)
     .bind(&run.summary)
-    .bind(rows::to_json(&run.pull_requests))
+    .bind(&pull_requests)
     .bind(now.0)
     .bind(ended_at)
     .execute(&mut **tx)
     .await?;
-    if let Some((place, _)) = subject.rsplit_once(['@', '#']) {
-        for branch in run.pull_requests.iter().filter_map(|change| change.branch.as_deref()) {
-            teach(tx, &format!("{place}@{branch}"), Facts { ours: Some(true), ..Facts::default() }, now).await?;
+    if row.try_get::<&str, _>("pull_requests")? != pull_requests {
+        for change in &run.pull_requests {
+            let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(&subject));
+            if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
+                let facts = Facts { ours: Some(true), last_run: Some(run.id), ..Facts::default() };
+                teach(tx, &format!("{host}/{repo}@{branch}"), facts, now).await?;
+            }
         }
     }
     let (to, reason) = match phase {

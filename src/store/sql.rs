@@ -38,3 +38,8 @@ fn placeholders(rows: usize, columns: usize) -> String {
 pub(super) fn many<'a>(before: &str, rows: usize, columns: usize, after: &str) -> Query<'a, Db, Arguments> {
     sqlx::query(AssertSqlSafe(format!("{before} VALUES {} {after}", placeholders(rows, columns))))
 }
+
+/// A statement `before ($1, $2, …)` over a list of values.
+pub(super) fn within<'a>(before: &str, values: usize) -> Query<'a, Db, Arguments> {
+    sqlx::query(AssertSqlSafe(format!("{before} {}", placeholders(1, values))))
+}

@@ -1,6 +1,6 @@
 //! What is known about subjects, their commits and checks, and when their attempts are counted anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::Row;
@@ -16,12 +16,16 @@ use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, Sub
 const RUN_ECHO: Duration = Duration::from_mins(15);
 
 /// Adds what a group of deliveries says, in the order in which they arrived.
-pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp) -> Result<()> {
-    let updates: Vec<&SubjectUpdate> = group.iter().flat_map(|acceptance| &acceptance.subjects).collect();
+pub(super) async fn learn<'g>(
+    tx: &mut Tx<'_>,
+    group: impl Iterator<Item = &'g Acceptance> + Clone,
+    now: Timestamp,
+) -> Result<()> {
+    let updates: Vec<&SubjectUpdate> = group.clone().flat_map(|acceptance| &acceptance.subjects).collect();
     absorb(tx, &updates, now).await?;
-    let checks: Vec<&CheckUpdate> = group.iter().flat_map(|acceptance| &acceptance.checks).collect();
+    let checks: Vec<&CheckUpdate> = group.clone().flat_map(|acceptance| &acceptance.checks).collect();
     note_checks(tx, &checks, now).await?;
-    for reset in group.iter().flat_map(|acceptance| &acceptance.resets) {
+    for reset in group.flat_map(|acceptance| &acceptance.resets) {
         reset_attempts(tx, reset, now).await?;
     }
     Ok(())
@@ -30,7 +34,7 @@ pub(super) async fn learn(tx: &mut Tx<'_>, group: &[Acceptance], now: Timestamp)
 /// Lays updates over what is stored.
 pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
     let mut known: BTreeMap<&str, (&SubjectUpdate, Facts)> = BTreeMap::new();
-    let mut heads = BTreeMap::new();
+    let mut heads = BTreeSet::new();
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
             let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
@@ -41,9 +45,14 @@ pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Tim
             *latest = update;
         }
         if let Some(sha) = &update.facts.head_sha {
-            heads.insert((&update.host, &update.repo, sha, &update.key), update.facts.fork == Some(true));
+            heads.insert((&update.host, &update.repo, sha, &update.key));
         }
     }
+    // What is known of the subject counts, not what this delivery repeats of it: a fork stays one though nobody says so.
+    let heads: Vec<_> = heads
+        .into_iter()
+        .map(|head| (head, known.get(head.3.as_str()).is_some_and(|(_, facts)| facts.fork == Some(true))))
+        .collect();
     let known: Vec<_> = known.into_values().collect();
     for run in sql::runs(&known) {
         let mut query = sql::many(
@@ -64,7 +73,6 @@ pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Tim
         }
         query.execute(&mut **tx).await?;
     }
-    let heads: Vec<_> = heads.into_iter().collect();
     for run in sql::runs(&heads) {
         let mut query = sql::many(
             "INSERT INTO heads (host, repo, sha, subject, fork, seen_at)",
@@ -91,6 +99,11 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
         newest.insert((&update.host, &update.repo, &update.sha, &update.check.name, update.check.aggregate), update);
     }
     let newest: Vec<_> = newest.into_values().collect();
+    let unfit: BTreeSet<_> = newest.iter().filter(|it| !is_fit(&it.check.outcome)).map(|it| &it.sha).collect();
+    for sha in unfit {
+        // Its success was told before all of its checks were known.
+        sqlx::query("UPDATE attempts SET cleared_by = NULL WHERE cleared_by = $1").bind(sha).execute(&mut **tx).await?;
+    }
     for run in sql::runs(&newest) {
         let mut query = sql::many(
             "INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)",
@@ -114,28 +127,38 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
     Ok(())
 }
 
+/// Whether a check is good or does not matter; what else there is, is red or has not ended.
+fn is_fit(outcome: &str) -> bool {
+    let fit = ["success", "neutral", "skipped", "cancelled", "canceled", "stale", "manual"];
+    fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
+}
+
 /// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
 async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
-            // Only what is known to be neither good nor unimportant stands in the way: red, or not ended.
-            let open = sqlx::query(
-                "SELECT 1 FROM checks WHERE host = $1 AND repo = $2 AND sha = $3 AND aggregate = 0 AND lower(outcome) \
-                 NOT IN ('success', 'neutral', 'skipped', 'cancelled', 'canceled', 'stale', 'manual') LIMIT 1",
-            )
-            .bind(host)
-            .bind(repo)
-            .bind(sha)
-            .fetch_optional(&mut **tx)
-            .await?;
-            if open.is_some() {
-                return Ok(());
+            let checks = sqlx::query("SELECT outcome FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
+                .bind(host)
+                .bind(repo)
+                .bind(sha)
+                .fetch_all(&mut **tx)
+                .await?;
+            for check in checks {
+                if !is_fit(check.try_get("outcome")?) {
+                    return Ok(());
+                }
             }
-            subject
+            // Not forgotten: a check of this commit that turns red later takes it back.
+            sqlx::query("UPDATE attempts SET cleared_by = $2 WHERE subject = $1 AND cleared_by IS NULL")
+                .bind(subject)
+                .bind(sha)
+                .execute(&mut **tx)
+                .await?;
+            return Ok(());
         }
         AttemptReset::HumanPush { subject } => {
             let ours = sqlx::query(
-                "SELECT 1 FROM jobs WHERE subject = $1 AND (state IN ('submitting', 'uncertain', 'running') OR \
+                "SELECT 1 FROM jobs WHERE subject = $1 AND (active = 1 OR \
                  (submitted_at IS NOT NULL AND ended_at > $2)) LIMIT 1",
             )
             .bind(subject)

@@ -46,7 +46,13 @@ async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Resu
 
 /// What was not done does not count.
 async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
-    sqlx::query("DELETE FROM attempts WHERE job = $1").bind(job).execute(&mut **tx).await?;
+    sqlx::query(
+        "DELETE FROM attempts WHERE job = $1 AND subject = (SELECT subject FROM jobs WHERE id = $1) \
+         AND sha = (SELECT sha FROM jobs WHERE id = $1)",
+    )
+    .bind(job)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -57,9 +63,13 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        let change =
-            jobs::Change { job, from: &[JobState::Submitting], to: JobState::Running, reason: "", due_at: None };
-        jobs::change(&mut tx, &change, now).await?;
+        let note = match must_be_submitting(&mut tx, job).await {
+            Ok(sent) => sent.reason,
+            Err(error) => return ended_for_nothing(tx, error).await,
+        };
+        let from = &[JobState::Submitting];
+        jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason: &note, due_at: None }, now)
+            .await?;
         runs::insert(&mut tx, job, run, now).await?;
         tx.commit().await?;
         drop(writer);
@@ -89,8 +99,12 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
+        if let Err(error) = must_be_submitting(&mut tx, job).await {
+            return ended_for_nothing(tx, error).await;
+        }
+        // Before the events of another job may bring a newer commit.
         uncount_attempt(&mut tx, job).await?;
+        jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
         tx.commit().await?;
         drop(writer);
         self.wake();
@@ -103,6 +117,9 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
+        if let Err(error) = must_be_submitting(&mut tx, job).await {
+            return ended_for_nothing(tx, error).await;
+        }
         doubt(&mut tx, job, reason, now).await?;
         tx.commit().await?;
         drop(writer);
@@ -118,8 +135,9 @@ impl Store {
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;
-            let began_at = job.submitted_at.unwrap_or(job.updated_at);
             let ended_at = answered_at(&mut conn, &job.id).await?.unwrap_or(job.updated_at);
+            // The clock may have been set back between the two; the earlier one misses no run.
+            let began_at = job.submitted_at.unwrap_or(ended_at).min(ended_at);
             uncertain.push(Uncertain { job, began_at, ended_at });
         }
         Ok(uncertain)
@@ -131,6 +149,9 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         must_be_unsettled(&mut tx, job).await?;
+        if let Some(other) = runs::owner(&mut tx, run.id).await? {
+            return Err(StoreError::Conflict(format!("run {} belongs to job {other}", run.id)));
+        }
         let from = &[JobState::Uncertain, JobState::Held];
         jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
         runs::insert(&mut tx, job, run, now).await?;
@@ -148,13 +169,28 @@ impl Store {
         must_be_unsettled(&mut tx, job).await?;
         let from = &[JobState::Uncertain, JobState::Held];
         let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(now) };
-        jobs::change(&mut tx, &change, now).await?;
         uncount_attempt(&mut tx, job).await?;
+        jobs::change(&mut tx, &change, now).await?;
         tx.commit().await?;
         drop(writer);
         self.wake();
         Ok(())
     }
+}
+
+/// The answer to a call is for a job that is being submitted, and for no other.
+async fn must_be_submitting(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
+    let found = jobs::get(tx, job).await?;
+    if found.state == JobState::Submitting {
+        return Ok(found);
+    }
+    Err(StoreError::Conflict(format!("job {job} is {}, not submitting", found.state)))
+}
+
+/// The job did not wait for the answer, but the call has ended: it must not hold its slots for ever.
+async fn ended_for_nothing(tx: Tx<'_>, error: StoreError) -> Result<()> {
+    tx.commit().await?;
+    Err(error)
 }
 
 /// Only a job that was sent, and of which nobody knows whether a run was made, can be settled.

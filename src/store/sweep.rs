@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::Store;
+use sqlx::Row;
+
 use super::errors::Result;
 use super::sqlite::begin;
-use crate::model::limits::CallClass;
+use super::{Store, calls, sql};
 
 /// Rows that go in one transaction, at most.
 const ROWS: i64 = 500;
@@ -36,73 +37,65 @@ pub struct Swept {
     pub others: u64,
 }
 
-const OPEN: &str = "('queued', 'held', 'submitting', 'uncertain', 'running', 'lost')";
+/// Walks from the oldest on, by id: ids sort by time, so a young row ends the walk, and no index on the time is needed.
+const BODIES: Walk = Walk {
+    look: "SELECT b.delivery AS id, b.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
+        WHERE e.delivery = b.delivery AND j.ended_at IS NULL) AS needed FROM bodies b WHERE b.delivery > $1 \
+        ORDER BY b.delivery LIMIT $2",
+    delete: "DELETE FROM bodies WHERE delivery IN",
+};
+const DELIVERIES: Walk = Walk {
+    look: "SELECT d.id, d.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
+        WHERE e.delivery = d.id AND j.ended_at IS NULL) AS needed FROM deliveries d WHERE d.id > $1 \
+        ORDER BY d.id LIMIT $2",
+    delete: "DELETE FROM deliveries WHERE id IN",
+};
+
+const JOBS: &str = "DELETE FROM jobs WHERE id IN \
+    (SELECT id FROM jobs WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2)";
+const CLAIMS: &str = "DELETE FROM claims WHERE (rule, happening) IN \
+    (SELECT rule, happening FROM claims WHERE claimed_at < $1 ORDER BY claimed_at LIMIT $2)";
+const ATTEMPTS: &str = "DELETE FROM attempts WHERE (subject, sha, grp) IN \
+    (SELECT subject, sha, grp FROM attempts WHERE made_at < $1 ORDER BY made_at LIMIT $2)";
+const CALLS: &str = "DELETE FROM calls WHERE (id, class) IN \
+    (SELECT id, class FROM calls WHERE ended_at < $1 LIMIT $2)";
+const HEADS: &str = "DELETE FROM heads WHERE (host, repo, sha, subject) IN \
+    (SELECT host, repo, sha, subject FROM heads WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
+const CHECKS: &str = "DELETE FROM checks WHERE (host, repo, sha, name, aggregate) IN \
+    (SELECT host, repo, sha, name, aggregate FROM checks WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
+const SUBJECTS: &str = "DELETE FROM subjects WHERE key IN \
+    (SELECT key FROM subjects WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
+
+struct Walk {
+    look: &'static str,
+    delete: &'static str,
+}
 
 impl Store {
-    /// Forgets what is older than it need be.
+    /// Forgets what is older than it need be. What belongs to a delivery or a job goes with it.
     pub async fn sweep(&self, retention: &Retention) -> Result<Swept> {
         let now = self.inner.clock.now();
         let (bodies, records, claims) =
             (now.minus(retention.bodies).0, now.minus(retention.records).0, now.minus(retention.claims).0);
-        let longest = CallClass::ALL.into_iter().map(|class| self.inner.limits.of(class).per).max().unwrap_or_default();
-        let mut swept = Swept {
-            bodies: self
-                .forget(
-                    "bodies",
-                    &format!(
-                        "delivery IN (SELECT b.delivery FROM bodies b WHERE b.received_at < $1 AND NOT EXISTS \
-                         (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job WHERE e.delivery = b.delivery \
-                         AND j.state IN {OPEN}) LIMIT $2)"
-                    ),
-                    bodies,
-                )
-                .await?,
-            deliveries: self
-                .forget(
-                    "deliveries",
-                    &format!(
-                        "id IN (SELECT d.id FROM deliveries d WHERE d.received_at < $1 AND NOT EXISTS \
-                         (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job WHERE e.delivery = d.id \
-                         AND j.state IN {OPEN}) LIMIT $2)"
-                    ),
-                    records,
-                )
-                .await?,
-            ..Swept::default()
-        };
-        // What belongs to a job goes before it, so that a sweep that stops half-way leaves nothing that nobody finds.
-        let ended =
-            format!("(SELECT id FROM jobs WHERE ended_at < $1 AND state NOT IN {OPEN} ORDER BY ended_at LIMIT $2)");
-        for table in ["job_events", "prompts", "runs"] {
-            self.forget_of_jobs(table, &ended, records).await?;
+        let windows = now.minus(calls::longest_window(&self.inner.limits)).0;
+        let mut swept = Swept { bodies: self.walk(&BODIES, bodies).await?, ..Swept::default() };
+        swept.jobs = self.forget(JOBS, records).await?;
+        swept.deliveries = self.walk(&DELIVERIES, records).await?;
+        swept.claims = self.forget(CLAIMS, claims).await? + self.forget(ATTEMPTS, claims).await?;
+        // A commit that is forgotten earlier than its subject could turn a fork's check into one of ours.
+        for (delete, before) in [(CALLS, windows), (CHECKS, records), (HEADS, claims), (SUBJECTS, claims)] {
+            swept.others += self.forget(delete, before).await?;
         }
-        swept.jobs = self.forget("jobs", &format!("id IN {ended} AND NOT EXISTS (SELECT 1 FROM job_events e WHERE e.job = jobs.id) AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.job = jobs.id)"), records).await?;
-        swept.claims = self.forget_older("claims", "claimed_at", claims).await?
-            + self.forget_older("attempts", "made_at", claims).await?;
-        swept.others = self.forget_older("calls", "ended_at", now.minus(longest).0).await?
-            + self.forget_older("heads", "seen_at", records).await?
-            + self.forget_older("checks", "seen_at", records).await?
-            + self.forget_older("subjects", "updated_at", claims).await?;
         Ok(swept)
     }
 
-    async fn forget_older(&self, table: &str, column: &str, before: i64) -> Result<u64> {
-        self.forget(table, &format!("rowid IN (SELECT rowid FROM {table} WHERE {column} < $1 LIMIT $2)"), before).await
-    }
-
     /// Deletes in transactions of at most [`ROWS`] rows until nothing is left to delete.
-    async fn forget(&self, table: &str, which: &str, before: i64) -> Result<u64> {
-        let sql = format!("DELETE FROM {table} WHERE {which}");
+    async fn forget(&self, delete: &'static str, before: i64) -> Result<u64> {
         let mut gone = 0;
         loop {
             let mut writer = self.inner.writer.lock().await;
             let mut tx = begin(&mut writer).await?;
-            let deleted = sqlx::query(sqlx::AssertSqlSafe(sql.clone()))
-                .bind(before)
-                .bind(ROWS)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
+            let deleted = sqlx::query(delete).bind(before).bind(ROWS).execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             gone += deleted;
             if deleted < ROWS as u64 {
@@ -111,8 +104,32 @@ impl Store {
         }
     }
 
-    /// The same for rows that belong to ended jobs.
-    async fn forget_of_jobs(&self, table: &str, ended: &str, before: i64) -> Result<u64> {
-        self.forget(table, &format!("job IN {ended}"), before).await
+    /// The same along a primary key, passing over what a job that has not ended needs.
+    async fn walk(&self, walk: &Walk, before: i64) -> Result<u64> {
+        let mut gone = 0;
+        let mut last = String::new();
+        loop {
+            let mut writer = self.inner.writer.lock().await;
+            let mut tx = begin(&mut writer).await?;
+            let found = sqlx::query(walk.look).bind(&last).bind(ROWS).fetch_all(&mut *tx).await?;
+            let mut old = Vec::with_capacity(found.len());
+            let mut young = found.len() < ROWS as usize;
+            for row in &found {
+                last = row.try_get("id")?;
+                if row.try_get::<i64, _>("received_at")? >= before {
+                    young = true;
+                } else if !row.try_get::<bool, _>("needed")? {
+                    old.push(last.clone());
+                }
+            }
+            for run in sql::runs(&old) {
+                let query = run.iter().fold(sql::within(walk.delete, run.len()), sqlx::query::Query::bind);
+                gone += query.execute(&mut *tx).await?.rows_affected();
+            }
+            tx.commit().await?;
+            if young {
+                return Ok(gone);
+            }
+        }
     }
 }

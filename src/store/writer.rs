@@ -1,12 +1,15 @@
 //! Group commit: one transaction for every delivery that arrived while the last one was being committed.
 
-use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::errors::{Result, StoreError};
 use super::{Inner, Store, accept, sqlite};
 use crate::model::acceptance::{Acceptance, Accepted};
+use crate::telemetry::{self, Metric};
 
 /// Deliveries in one transaction, at most.
 const GROUP: usize = 256;
@@ -14,53 +17,110 @@ const GROUP: usize = 256;
 /// Deliveries that may wait for the next transaction; what is over waits in its own request.
 const WAITING: usize = 1024;
 
+/// Bodies above this are packed off the threads that answer requests.
+const LARGE: usize = 256 * 1024;
+
+/// How much was committed since the store was opened, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commits {
+    /// Deliveries.
+    pub deliveries: u64,
+    /// The transactions that committed them.
+    pub transactions: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    deliveries: AtomicU64,
+    transactions: AtomicU64,
+}
+
+/// A delivery with what can be prepared outside of the transaction.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) acceptance: Acceptance,
+    /// The body as an LZ4 block with its size in front.
+    pub(super) body: Vec<u8>,
+}
+
 /// A delivery that waits for its commit.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    acceptance: Acceptance,
+struct Arrival {
+    prepared: Prepared,
     answer: oneshot::Sender<Result<Accepted>>,
 }
 
-pub(super) type Accepting = mpsc::Sender<Arrival>;
-pub(super) type Arrivals = mpsc::Receiver<Arrival>;
-
-pub(super) fn channel() -> (Accepting, Arrivals) {
-    mpsc::channel(WAITING)
+/// The way to the writer, until the store is closed.
+#[derive(Debug)]
+pub(super) struct Accepting {
+    arrivals: Mutex<Option<mpsc::Sender<Arrival>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Starts the task that commits groups. It ends with the last handle of the store.
-pub(super) fn spawn(store: &Store, mut arrivals: Arrivals) {
-    let inner = std::sync::Arc::downgrade(&store.inner);
-    tokio::spawn(async move {
-        let mut group = Vec::with_capacity(GROUP);
-        while arrivals.recv_many(&mut group, GROUP).await > 0 {
-            if !commit(&inner, &mut group).await {
-                return;
+impl Accepting {
+    /// Starts the task that commits groups. It ends with the last handle of the store, or when it is closed.
+    pub(super) fn start(store: Weak<Inner>) -> Self {
+        let (arrivals, mut arriving) = mpsc::channel(WAITING);
+        let writer = tokio::spawn(async move {
+            let mut group = Vec::with_capacity(GROUP);
+            while arriving.recv_many(&mut group, GROUP).await > 0 {
+                let Some(inner) = store.upgrade() else { return };
+                commit(&inner, &mut group).await;
             }
+        });
+        Self { arrivals: Mutex::new(Some(arrivals)), writer: Mutex::new(Some(writer)) }
+    }
+
+    /// Takes nothing more, and waits until everything that was taken is answered.
+    pub(super) async fn close(&self) {
+        drop(self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the writer failed");
         }
-    });
+    }
+
+    /// Fails when deliveries are not taken any more.
+    pub(super) fn check(&self) -> Result<()> {
+        self.sender().map(drop)
+    }
+
+    fn sender(&self) -> Result<mpsc::Sender<Arrival>> {
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.as_ref().filter(|sender| !sender.is_closed()).cloned().ok_or_else(gone)
+    }
 }
 
-/// Commits one group and answers everybody in it; false once the store is gone.
-async fn commit(inner: &Weak<Inner>, group: &mut Vec<Arrival>) -> bool {
-    let Some(inner) = inner.upgrade() else { return false };
-    let (acceptances, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.acceptance, it.answer)).unzip();
+fn gone() -> StoreError {
+    StoreError::Busy("the writer has ended".into())
+}
+
+/// Commits one group and answers everybody in it.
+async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
+    let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
     let mut writer = inner.writer.lock().await;
-    match together(&mut writer, &inner, &acceptances).await {
+    // A sender that hung up does not need its answer; what it sent is kept all the same.
+    match together(&mut writer, inner, &prepared).await {
         Ok(accepted) => {
-            inner.wake.notify_waiters();
             for (answer, accepted) in answers.into_iter().zip(accepted) {
-                // A sender that hung up does not need the answer; what it sent is kept all the same.
                 let _ = answer.send(Ok(accepted));
             }
         }
-        Err(_) if acceptances.len() > 1 => {
+        // A full disk or a locked file is the same for each of them.
+        Err(StoreError::Busy(reason)) => {
+            for answer in answers {
+                let _ = answer.send(Err(StoreError::Busy(reason.clone())));
+            }
+        }
+        Err(error) if prepared.len() > 1 => {
             // One bad request must not take the others with it.
-            for (acceptance, answer) in acceptances.iter().zip(answers) {
-                let one = together(&mut writer, &inner, std::slice::from_ref(acceptance)).await;
+            tracing::warn!(%error, deliveries = prepared.len(), "a group is committed one by one");
+            for (prepared, answer) in prepared.iter().zip(answers) {
+                let one = together(&mut writer, inner, std::slice::from_ref(prepared)).await;
                 let _ = answer.send(one.map(|mut one| one.remove(0)));
             }
-            inner.wake.notify_waiters();
         }
         Err(error) => {
             if let Some(answer) = answers.into_iter().next() {
@@ -68,22 +128,44 @@ async fn commit(inner: &Weak<Inner>, group: &mut Vec<Arrival>) -> bool {
             }
         }
     }
-    true
 }
 
-async fn together(writer: &mut sqlite::Conn, inner: &Inner, group: &[Acceptance]) -> Result<Vec<Accepted>> {
+async fn together(writer: &mut sqlite::Conn, inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
     let mut tx = sqlite::begin(writer).await?;
     let accepted = accept::group(&mut tx, group, inner.clock.now()).await?;
     tx.commit().await?;
+    inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
+    inner.commits.transactions.fetch_add(1, Ordering::Relaxed);
+    telemetry::measure(Metric::GroupSize, &[], group.len() as f64);
+    if accepted.iter().any(|one| !one.jobs.is_empty()) {
+        inner.wake.notify_waiters();
+    }
     Ok(accepted)
 }
 
 impl Store {
-    /// Commits a delivery with everything that follows from it. `Ok` means that it is synced to disk.
+    /// Commits a delivery with everything that follows from it, together with all that arrived meanwhile. `Ok` means
+    /// that it is synced to disk; after [`StoreError::Busy`] nothing of it was kept.
     pub async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
+        let body = acceptance.body.clone();
+        let body = if body.len() > LARGE {
+            tokio::task::spawn_blocking(move || lz4_flex::block::compress_prepend_size(&body))
+                .await
+                .map_err(|_| gone())?
+        } else {
+            lz4_flex::block::compress_prepend_size(&body)
+        };
         let (answer, answered) = oneshot::channel();
-        let gone = || StoreError::Busy("the writer has ended".into());
-        self.inner.accepting.send(Arrival { acceptance, answer }).await.map_err(|_| gone())?;
+        let arrival = Arrival { prepared: Prepared { acceptance, body }, answer };
+        self.inner.accepting.sender()?.send(arrival).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// How many deliveries were committed in how many transactions.
+    pub fn commits(&self) -> Commits {
+        Commits {
+            deliveries: self.inner.commits.deliveries.load(Ordering::Relaxed),
+            transactions: self.inner.commits.transactions.load(Ordering::Relaxed),
+        }
     }
 }

@@ -43,7 +43,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unauthorized { reason } => reason,
-            Self::BadRequest { .. } => "bad_request",
+            Self::BadRequest { .. } => "malformed",
             Self::UnsupportedMediaType { .. } => "media_type",
             Self::Stale => "stale",
         }

@@ -91,7 +91,9 @@ impl Telling {
         let event = Event {
             native: native.to_owned(),
             source: delivery.source().to_owned(),
-            happening: happening(&host, &["body", &body_occurrence(delivery)]),
+            happening: happening(&host, &["body", delivery.body_sha256()]),
+            // Nothing ties such a body to a moment.
+            momentary: !delivery.signed(),
             host,
             ..Event::default()
         };
@@ -101,6 +103,7 @@ impl Telling {
     /// Sets the identity of what happened from an object and its occurrence.
     pub(super) fn occurrence(&mut self, parts: &[&str]) {
         self.event.happening = happening(&self.event.host, parts);
+        self.event.momentary = false;
     }
 
     /// Says one thing, with what is new in it.
@@ -121,6 +124,7 @@ impl Telling {
         self.say(kind, to);
         if let Some(event) = self.said.last_mut() {
             event.happening = happening(&event.host, parts);
+            event.momentary = false;
         }
     }
 
@@ -209,16 +213,6 @@ pub(super) fn happening(host: &str, parts: &[&str]) -> String {
         key.push_str(part);
     }
     key
-}
-
-/// The body as its own occurrence. Where nothing ties a body to a moment, the same one may come again and mean it: it
-/// counts as the same for a minute of the clock only.
-fn body_occurrence(delivery: &Delivery) -> String {
-    if delivery.signed() {
-        delivery.body_sha256().to_owned()
-    } else {
-        format!("{}@{}", delivery.body_sha256(), delivery.received_at().0.div_euclid(60_000))
-    }
 }
 
 /// The subject of a commit on a branch of `head_repo`, for a repository `repo`.

@@ -173,7 +173,7 @@ impl Daemon {
     /// The job, as soon as it is in one of these states.
     async fn job_in(&self, id: &str, states: &[&str]) -> Value {
         let mut job = Value::Null;
-        for _ in 0..600 {
+        for _ in 0..1200 {
             job = self.get(&format!("jobs/{id}")).await;
             if job["state"].as_str().is_some_and(|state| states.contains(&state)) {
                 return job;
@@ -250,6 +250,30 @@ async fn what_was_acknowledged_survives_kill_9() {
         daemon.job_in(job, &["succeeded", "running", "uncertain"]).await;
     }
     assert!(house.runs().await["total"].as_i64().unwrap() <= 2);
+}
+
+#[tokio::test]
+async fn killed_before_the_answer_to_a_create_it_finds_its_run_and_makes_no_second_one() {
+    let house = House::new();
+    // The run is made; its answer would come long after the daemon is gone.
+    let script = json!([{"on": "create", "fault": {"kind": "slow", "millis": 60_000, "when": "after"}}]);
+    let told = http().post(format!("{}/sandbox/faults", house.sandbox)).json(&script).send().await.unwrap();
+    assert_eq!(told.status(), 200);
+    let mut daemon = house.serve();
+    let (_, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
+    let job = said["jobs"][0].as_str().unwrap();
+    while house.runs().await["total"] == 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    daemon.process.signal("-KILL");
+    daemon.process.wait();
+
+    let daemon = house.serve();
+    assert_eq!(daemon.get(&format!("jobs/{job}")).await["state"], "uncertain");
+    // A run is sure to be listed half a minute after the call that made it has ended, and not before.
+    let ended = daemon.job_in(job, &["succeeded"]).await;
+    let runs = house.runs().await;
+    assert_eq!((&runs["total"], &runs["items"][0]["id"]), (&json!(1), &ended["run"]["id"]));
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ fn every_metric_is_there_before_the_first_event() {
     for line in [
         "hookrun_webhook_requests_total{answer=\"503\"} 0",
         "hookrun_deliveries_total{outcome=\"not_understood\"} 0",
-        "hookrun_jobs{state=\"uncertain\"} 0",
         "hookrun_api_calls_total{class=\"setup_commands\",result=\"limited\"} 0",
         "hookrun_build_info{version=\"0.1.0\"} 1",
         "hookrun_accept_seconds_count 0",
@@ -28,14 +27,14 @@ fn what_is_measured_is_shown() {
     metrics::with_local_recorder(&recorder, || {
         count(Metric::WebhookRequests, &[("answer", "202")]);
         count(Metric::WebhookRequests, &[("answer", "202")]);
-        set(Metric::WindowFree, &[("class", "create")], 7.0);
+        set(Metric::RunsActive, &[], 7.0);
         measure(Metric::GroupSize, &[], 3.0);
     });
     metrics.upkeep();
     let text = metrics.render();
     for line in [
         "hookrun_webhook_requests_total{answer=\"202\"} 2",
-        "hookrun_window_free{class=\"create\"} 7",
+        "hookrun_runs_active 7",
         "hookrun_group_size_bucket{le=\"2\"} 0",
         "hookrun_group_size_bucket{le=\"4\"} 1",
         "hookrun_group_size_sum 3",

@@ -123,6 +123,18 @@ impl Bench {
         Self::open(sandbox, clock, setting, address, folder).await
     }
 
+    /// The same before a service that remembers nothing.
+    pub(super) async fn restart_forgetful(mut self) -> Self {
+        (self.sandbox, self.address) = sandbox(config(), self.clock.clone()).await;
+        self.restart().await
+    }
+
+    /// The same after a restart by a clock that was set back.
+    pub(super) async fn restart_earlier(self, by: Duration) -> Self {
+        self.clock.set(self.clock.now().minus(by));
+        self.restart().await
+    }
+
     /// The same after a restart with other limits.
     pub(super) async fn restart_with(mut self, limits: ClassLimits) -> Self {
         self.setting.limits = limits;
@@ -286,6 +298,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         subject,
         repo: Some(repo.to_owned()),
         sha: Some(sha.to_owned()),
+        claim_for: None,
         settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),
     };

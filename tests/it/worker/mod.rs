@@ -1,5 +1,6 @@
 //! The worker on a real store in a temporary file, against the sandbox on a loopback port, under a clock that is held.
 
+mod acts;
 pub(crate) mod bench;
 mod follow;
 mod loops;

@@ -1,0 +1,79 @@
+//! What starts nothing is kept with its reason; what is refused leaves nothing.
+
+use axum::http::HeaderMap;
+use hookrun::intake::Rejection;
+use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
+use hookrun::store::{DeliveryFilter, PageRequest};
+use hookrun::telemetry::Metrics;
+use serde_json::json;
+
+use super::told::{check, sha};
+use super::{FIX, Room};
+use crate::webhook_support::{fixture, signed};
+
+#[tokio::test]
+async fn a_hello_and_what_nobody_asked_for_and_what_makes_no_sense_are_kept_with_the_reason() {
+    let room = Room::new(FIX).await;
+    let ping = serde_json::from_slice(&fixture("github.ping.json")).unwrap();
+    let green = check(1, &sha(1), Some("main"), "success");
+    let strange = json!({"action": "completed", "check_run": "none"});
+    for (event, body, outcome, reason) in [
+        ("ping", &ping, DeliveryOutcome::Ping, "the hook is connected"),
+        ("check_run", &green, DeliveryOutcome::Unmatched, "no rule asks"),
+        ("check_run", &strange, DeliveryOutcome::NotUnderstood, "check_run"),
+    ] {
+        let receipt = room.send(event, body).await;
+        assert_eq!((receipt.outcome, receipt.jobs.len()), (outcome, 0));
+        let kept = room.delivery(&receipt).await;
+        assert_eq!(kept.outcome, outcome);
+        assert!(kept.reason.contains(reason), "{}", kept.reason);
+        assert_eq!(kept.secret_label, "main");
+    }
+}
+
+#[tokio::test]
+async fn everything_is_counted_and_what_is_refused_leaves_nothing_else() {
+    let (recorder, metrics) = Metrics::recorder().unwrap();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let room = Room::new(FIX).await;
+    let body = check(1, &sha(1), Some("main"), "failure");
+    room.send("check_run", &body).await;
+    room.send("check_run", &body).await;
+
+    let text = body.to_string();
+    let mut twice = signed(SourceKind::Github, "check_run", text.as_bytes());
+    twice.append("x-hub-signature-256", "sha256=00".parse().unwrap());
+    let other = signed(SourceKind::Github, "check_run", b"another body");
+    let list = signed(SourceKind::Github, "check_run", b"[]");
+    for (source, headers, body, rejection) in [
+        ("repo-hook", &HeaderMap::new(), text.as_str(), Rejection::Unauthorized),
+        ("repo-hook", &other, &text, Rejection::Unauthorized),
+        ("nobody", &other, &text, Rejection::Unauthorized),
+        ("repo-hook", &twice, &text, bad("the header x-hub-signature-256 occurs more than once")),
+        ("repo-hook", &list, "[]", bad("the body must be one JSON object")),
+    ] {
+        let refused = room.post(source, headers, body).await.unwrap_err();
+        assert_eq!(std::mem::discriminant(&refused), std::mem::discriminant(&rejection), "{refused:?}");
+    }
+    let page = PageRequest { limit: 100, cursor: None };
+    let kept = room.house.store.deliveries(&DeliveryFilter::default(), &page).await.unwrap().items;
+    assert_eq!(kept.len(), 2, "{kept:?}");
+
+    metrics.upkeep();
+    let shown = metrics.render();
+    for line in [
+        "hookrun_deliveries_total{outcome=\"accepted\"} 1",
+        "hookrun_deliveries_total{outcome=\"duplicate\"} 1",
+        "hookrun_refused_total{reason=\"signature_missing\"} 1",
+        "hookrun_refused_total{reason=\"signature_wrong\"} 1",
+        "hookrun_refused_total{reason=\"source_unknown\"} 1",
+        "hookrun_refused_total{reason=\"malformed\"} 2",
+        "hookrun_group_size_count 2",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in:\n{shown}");
+    }
+}
+
+fn bad(reason: &str) -> Rejection {
+    Rejection::BadRequest(reason.to_owned())
+}
