@@ -133,7 +133,7 @@ fn is_fit(outcome: &str) -> bool {
     fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
 }
 
-/// Counts a subject's attempts from zero again, where DESIGN allows it.
+/// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
 async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
