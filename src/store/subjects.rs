@@ -158,8 +158,8 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
         }
         AttemptReset::HumanPush { subject } => {
             let ours = sqlx::query(
-                "SELECT 1 FROM jobs WHERE subject = $1 AND (active = 1 OR \
-                 (submitted_at IS NOT NULL AND ended_at > $2)) LIMIT 1",
+                "SELECT 1 FROM jobs WHERE busy = $1 UNION ALL SELECT 1 FROM jobs \
+                 WHERE subject = $1 AND ended_at > $2 AND submitted_at IS NOT NULL LIMIT 1",
             )
             .bind(subject)
             .bind(now.minus(RUN_ECHO).0)
