@@ -10,19 +10,18 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::codegen::{Codegen, CodegenOptions};
-use crate::config::{LabeledSecret, RepoTarget, Role, Settings, SourceSettings};
+use crate::config::{LabeledSecret, Settings, SourceSettings};
 use crate::intake::{Door, Intake};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
 use crate::rules::gates::{self, Needs};
-use crate::rules::{Places, RuleSet};
-use crate::server;
-use crate::server::{AccessToken, Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
+use crate::rules::{Places, RuleSet, RuleSummary};
+use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
 use crate::telemetry::Metrics;
 use crate::webhook::{Auth, NamedSecret, SourceSpec};
-use crate::worker::{self, Worker, WorkerOptions};
+use crate::worker::{Worker, WorkerOptions};
 
 /// How long a connection may take to send a request's head, or stay idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -74,7 +73,8 @@ impl App {
         lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
 
         let token = settings.codegen.token.clone();
-        let options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
+        let mut options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
+        options.insecure_http = settings.codegen.insecure_http;
         let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
@@ -158,19 +158,11 @@ fn admin_parts(
     metrics: Metrics,
     clock: &Arc<dyn Clock>,
 ) -> AdminParts {
-    let tokens = settings.admin.tokens.iter().map(|token| AccessToken {
-        name: token.name.clone(),
-        role: match token.role {
-            Role::Operator => server::Role::Operator,
-            Role::Viewer => server::Role::Viewer,
-        },
-        secret: token.secret.clone(),
-    });
     let shown = shown(rules);
     AdminParts {
         store: store.clone(),
         clock: clock.clone(),
-        tokens: tokens.collect(),
+        tokens: settings.admin.tokens.clone(),
         hosts: settings.admin.hosts.clone(),
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
         rules: Box::new(move || shown.clone()),
@@ -180,23 +172,15 @@ fn admin_parts(
 }
 
 fn shown(rules: &RuleSet) -> RulesInForce {
-    let rule = |rule: crate::rules::RuleSummary| RuleInForce {
-        name: rule.name,
-        mode: rule.mode.to_owned(),
-        on: rule.on,
-        repos: rule.repos,
-    };
+    let rule =
+        |rule: RuleSummary| RuleInForce { name: rule.name, mode: rule.mode.to_owned(), on: rule.on, repos: rule.repos };
     RulesInForce { hash: rules.hash().to_owned(), rules: rules.rules().map(rule).collect() }
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {
-    let target = |target: &RepoTarget| match target {
-        RepoTarget::Name(name) => worker::RepoTarget::Name(name.clone()),
-        RepoTarget::Id(id) => worker::RepoTarget::Id(*id),
-    };
     WorkerOptions {
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
-        repos: settings.codegen.repos.iter().map(|(name, it)| (name.clone(), target(it))).collect(),
+        repos: settings.codegen.repos.clone(),
         require_repo: settings.codegen.require_repo,
         poll: settings.codegen.poll_interval,
         give_up: settings.codegen.give_up_after,

@@ -1,17 +1,15 @@
 //! Signals, soft and hard cancellation, and supervised tasks.
 //!
 //! Soft asks every task to finish what it has begun; hard drops whatever still runs. A task that ends before it was
-//! asked to has crashed as far as the others are concerned: the program stops and says so in its exit code.
+//! asked to has crashed as far as the others are concerned: everything is asked to stop, and [`Ending`] says so.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,16 +30,6 @@ pub enum Ending {
     Killed,
 }
 
-impl Ending {
-    /// 0 when clean, else 1.
-    pub fn exit_code(self) -> ExitCode {
-        match self {
-            Self::Clean => ExitCode::SUCCESS,
-            Self::Crashed | Self::Killed => ExitCode::FAILURE,
-        }
-    }
-}
-
 /// The life of the program: a cheap handle that everything long-lived shares.
 #[derive(Clone, Debug)]
 pub struct Lifecycle(Arc<Inner>);
@@ -54,7 +42,6 @@ struct Inner {
     alive: Mutex<BTreeMap<u64, String>>,
     next: AtomicU64,
     crashed: AtomicBool,
-    reload: Notify,
 }
 
 impl Default for Lifecycle {
@@ -74,7 +61,6 @@ impl Lifecycle {
             alive: Mutex::default(),
             next: AtomicU64::new(0),
             crashed: AtomicBool::new(false),
-            reload: Notify::new(),
         }))
     }
 
@@ -97,28 +83,16 @@ impl Lifecycle {
         }
     }
 
-    /// Asks for the settings and rules to be read again.
-    pub fn ask_to_reload(&self) {
-        self.0.reload.notify_one();
-    }
-
-    /// Returns when reading again was asked for; a request that came while nobody waited counts. For one waiter.
-    pub async fn reload_asked(&self) {
-        self.0.reload.notified().await;
-    }
-
-    /// Listens to SIGTERM and SIGINT ([`Self::ask_to_stop`]) and SIGHUP ([`Self::ask_to_reload`]).
+    /// Listens to SIGTERM and SIGINT, each of which calls [`Self::ask_to_stop`].
     pub fn watch_signals(&self) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         let life = self.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => life.ask_to_stop(),
                     _ = interrupt.recv() => life.ask_to_stop(),
-                    _ = hang_up.recv() => life.ask_to_reload(),
                     () = life.0.hard.cancelled() => return,
                 }
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -107,8 +107,11 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     let story = Story::new(&secrets.story, &format!("http://{}", app.webhooks), clock.wall())?;
     let interrupted = app.lifecycle().soft();
     let told = tokio::select! {
-        told = tokio::time::timeout(PATIENCE, timeline.tell(&story)) => told.unwrap_or_else(|_| Err(anyhow::anyhow!("not everything was finished after {} seconds", PATIENCE.as_secs()))),
-        () = interrupted.cancelled() => Err(anyhow::anyhow!("interrupted")),
+        told = tokio::time::timeout(PATIENCE, timeline.tell(&story)) => match told {
+            Ok(told) => told,
+            Err(_) => Err(anyhow!("not everything was finished after {} seconds", PATIENCE.as_secs())),
+        },
+        () = interrupted.cancelled() => Err(anyhow!("interrupted")),
     };
     if told.is_ok() && !arguments.once {
         epilogue(printer, &dashboard, &secrets.operator, &folder.0);

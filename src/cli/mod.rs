@@ -17,14 +17,14 @@ use clap::{Parser, Subcommand};
 
 use printer::Printer;
 
-/// What a command ends with (DESIGN section 4): 0 done, 1 failed while running, 78 the configuration is wrong.
+/// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Done.
+enum Exit {
+    /// 0: done.
     Done,
-    /// Failed while running.
+    /// 1: failed while running.
     Failed,
-    /// The configuration is wrong; every problem was listed.
+    /// 78 (`EX_CONFIG` of sysexits.h): the configuration is wrong; every problem was listed.
     Configuration,
 }
 
@@ -57,7 +57,7 @@ enum Command {
     Check(check::CheckArguments),
     /// Play the Codegen API locally
     Sandbox(sandbox::SandboxArguments),
-    /// Print a generated file: JSON schemas, the OpenAPI document, the annotated default settings
+    /// Print a JSON schema, the OpenAPI document, or the annotated default settings
     Schema(schema::SchemaArguments),
     /// Ask a running hookrun whether it is ready; for containers
     Healthcheck(healthcheck::HealthcheckArguments),

@@ -58,9 +58,3 @@ impl Printer {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 }
-
-impl Default for Printer {
-    fn default() -> Self {
-        Self::new()
-    }
-}

@@ -1,4 +1,4 @@
-//! `hookrun schema`: prints the files in `config/` that are generated from the code.
+//! `hookrun schema`: prints the files in `config/` that are generated from the code, or explain it.
 
 use clap::{Args, ValueEnum};
 
@@ -13,7 +13,7 @@ pub(super) struct SchemaArguments {
 
 /// The generated files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Generated {
+enum Generated {
     /// JSON schema of the settings: config/hookrun.schema.json
     Settings,
     /// JSON schema of the rules file: config/rules.schema.json
@@ -25,7 +25,7 @@ pub(super) enum Generated {
 }
 
 /// The text of a generated file, as it stands in `config/`.
-pub(super) fn generated(of: Generated) -> serde_json::Result<String> {
+fn generated(of: Generated) -> serde_json::Result<String> {
     let document = match of {
         Generated::Settings => crate::config::json_schema(),
         Generated::Rules => crate::rules::json_schema(),

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{CallError, Denial, SetupError};
 use super::http::{Http, HttpOptions};
-use super::wire::{CreateRun, Listing, LogPage, Me, RepoRow, RunRow};
+use super::wire::{CreateRun, Listing, Me, RepoRow, RunRow};
 use crate::model::clock::Clock;
 use crate::model::limits::CallClass;
 use crate::store::{Slot, Store};
@@ -27,8 +27,10 @@ const CONFIG_PAUSE: Duration = Duration::from_mins(10);
 /// What a [`Codegen`] is made from.
 #[derive(Clone, Debug)]
 pub struct CodegenOptions {
-    /// Where the API is, e.g. `https://api.codegen.com`; plain http only on loopback.
+    /// Where the API is, e.g. `https://api.codegen.com`; plain http only on loopback, unless `insecure_http`.
     pub base_url: String,
+    /// Lets the token travel to another machine in the clear.
+    pub insecure_http: bool,
     /// The organisation.
     pub org_id: i64,
     /// The token.
@@ -44,6 +46,7 @@ impl CodegenOptions {
     pub fn new(base_url: impl Into<String>, org_id: i64, token: SecretString) -> Self {
         Self {
             base_url: base_url.into(),
+            insecure_http: false,
             org_id,
             token,
             connect_timeout: Duration::from_secs(5),
@@ -73,6 +76,7 @@ impl Codegen {
         let http = Http::new(
             &HttpOptions {
                 base_url: &options.base_url,
+                insecure_http: options.insecure_http,
                 token: &options.token,
                 connect_timeout: options.connect_timeout,
                 call_timeout: options.call_timeout,
@@ -130,17 +134,6 @@ impl Codegen {
         let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
         self.read(CallClass::Standard, "list repos", async move {
             door.inner.http.get(&format!("{}/repos", door.organization()), &query).await
-        })
-        .await
-    }
-
-    /// `GET /v1/alpha/…/agent/run/{id}/logs`: a page of a run's trace, oldest first, after `skip` lines.
-    pub async fn run_logs(&self, id: i64, skip: u64, limit: u32) -> Result<LogPage, CallError> {
-        let door = self.clone();
-        let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
-        self.read(CallClass::Logs, "read trace", async move {
-            let path = format!("/v1/alpha/organizations/{}/agent/run/{id}/logs", door.inner.org_id);
-            door.inner.http.get(&path, &query).await
         })
         .await
     }

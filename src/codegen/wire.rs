@@ -180,9 +180,6 @@ impl<T> Listing<T> {
 pub struct Me {
     /// The user's id.
     pub id: i64,
-    /// The user's login on GitHub.
-    #[serde(default, deserialize_with = "lenient")]
-    pub github_username: Option<String>,
 }
 
 /// A repository as Codegen knows it.
@@ -192,37 +189,6 @@ pub struct RepoRow {
     pub id: i64,
     /// `owner/name` on GitHub.
     pub full_name: String,
-}
-
-/// A page of a run's trace.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LogPage {
-    /// The lines, oldest first.
-    #[serde(default)]
-    pub logs: Vec<LogLine>,
-    /// How many lines there are in all, when the service tells.
-    #[serde(default, deserialize_with = "lenient")]
-    pub total_logs: Option<u64>,
-}
-
-/// One line of a run's trace.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct LogLine {
-    /// When it was written, as given.
-    #[serde(default, deserialize_with = "lenient")]
-    pub created_at: Option<String>,
-    /// The kind of line, e.g. `ACTION`, `PLAN_EVALUATION`, `FINAL_ANSWER`.
-    #[serde(default, deserialize_with = "lenient")]
-    pub message_type: Option<String>,
-    /// The tool that was used.
-    #[serde(default, deserialize_with = "lenient")]
-    pub tool_name: Option<String>,
-    /// What the agent thought.
-    #[serde(default, deserialize_with = "lenient")]
-    pub thought: Option<String>,
-    /// What came back: text or an object.
-    #[serde(default)]
-    pub observation: Option<Value>,
 }
 
 /// Reads a member that may be missing, null or of another type than documented; all of these are `None`.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::findings::Findings;
 use super::path::KeyPath;
 use super::secrets;
 use super::values::{address, is_loopback, secret, text_or_table, word};
+use crate::model::access::{AccessToken, Role};
 
 /// `[admin]`, checked.
 #[derive(Clone, Debug)]
@@ -18,30 +19,9 @@ pub struct AdminSettings {
     /// Address and port; loopback by default.
     pub listen: SocketAddr,
     /// Who may do what. Never empty when `listen` is no loopback address.
-    pub tokens: Vec<AdminToken>,
+    pub tokens: Vec<AccessToken>,
     /// Names that a request may carry in `Host`, lower case, without a port; loopback literals always may.
     pub hosts: Vec<String>,
-}
-
-/// A token of the admin listener.
-#[derive(Clone, Debug)]
-pub struct AdminToken {
-    /// Shown instead of the token, e.g. with what was done with it.
-    pub name: String,
-    /// What it allows.
-    pub role: Role,
-    /// The token itself, at least 16 bytes.
-    pub secret: SecretString,
-}
-
-/// What an admin token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// To look.
-    Viewer,
-    /// To look and to act.
-    Operator,
 }
 
 /// `[admin]`: the listener for people and their tools: status API, dashboard, metrics.
@@ -131,8 +111,8 @@ impl AdminWritten {
     }
 }
 
-fn check_tokens(written: Vec<TokenWritten>, path: &KeyPath, findings: &mut Findings) -> Vec<AdminToken> {
-    let mut tokens: Vec<AdminToken> = Vec::new();
+fn check_tokens(written: Vec<TokenWritten>, path: &KeyPath, findings: &mut Findings) -> Vec<AccessToken> {
+    let mut tokens: Vec<AccessToken> = Vec::new();
     for (at, written) in written.into_iter().enumerate() {
         let path = path.index(at);
         let (name, role, secret) = match written {
@@ -154,7 +134,7 @@ fn check_tokens(written: Vec<TokenWritten>, path: &KeyPath, findings: &mut Findi
             let shown = findings.as_written(&path);
             findings.wrong(&path.key("name"), format!("`{shown}`: another token is called \"{name}\" already"));
         }
-        tokens.push(AdminToken { name, role, secret });
+        tokens.push(AccessToken { name, role, secret });
     }
     tokens
 }

@@ -18,12 +18,15 @@ use super::path::KeyPath;
 use super::secrets;
 use super::values::{secret, span, table};
 use crate::model::limits::{CallClass, ClassLimits, RateLimit};
+use crate::model::run::RepoTarget;
 
 /// `[codegen]`, checked.
 #[derive(Clone, Debug)]
 pub struct CodegenSettings {
     /// Where the API is, without a slash at the end, e.g. `"https://api.codegen.com"`.
     pub base_url: String,
+    /// Whether `base_url` may be http to another machine.
+    pub insecure_http: bool,
     /// The organisation whose runs are created.
     pub org_id: i64,
     /// The bearer token.
@@ -38,16 +41,6 @@ pub struct CodegenSettings {
     pub poll_interval: Duration,
     /// How old a run becomes before it is no longer followed.
     pub give_up_after: Duration,
-}
-
-/// How Codegen knows a repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum RepoTarget {
-    /// By its full name there, e.g. "acme/widgets".
-    Name(String),
-    /// By its id there.
-    Id(i64),
 }
 
 /// `[codegen]`: the agent service.
@@ -183,6 +176,7 @@ impl CodegenWritten {
         });
         Some(CodegenSettings {
             base_url,
+            insecure_http: self.insecure_http,
             org_id: self.org_id?,
             token: token?,
             limits,

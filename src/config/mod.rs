@@ -27,8 +27,8 @@ use values::{is_loopback, table, tables};
 
 use crate::model::problem::Problem;
 
-pub use admin::{AdminSettings, AdminToken, Role};
-pub use codegen::{CodegenSettings, RepoTarget};
+pub use admin::AdminSettings;
+pub use codegen::CodegenSettings;
 pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, RulesSettings, WebhookSettings};
 pub use secrets::LabeledSecret;
 pub use sources::{HeaderSecret, SourceSettings};

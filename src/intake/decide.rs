@@ -1,4 +1,4 @@
-//! What the rules say to a delivery: the same code on the same objects, live and dry.
+//! What the rules say to a delivery, before anything of it is written.
 
 use crate::model::acceptance::AttemptReset;
 use crate::model::decision::{Ruling, Verdict};

@@ -1,4 +1,9 @@
-//! Intake: a delivery becomes verdicts and one transaction; what the server, replay, explain, test and demo share.
+//! A delivery becomes verdicts and one transaction: the only way in, whoever hands it over.
+//!
+//! ```text
+//! request ─verify─> Delivery ─understand─> Understood ─decide.rs─> Decided ─one transaction─> Receipt
+//!                                            resolve.rs: the subject, as the store knows it
+//! ```
 
 mod decide;
 mod resolve;
@@ -42,13 +47,13 @@ pub struct Intake {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Our id of the delivery.
-    pub delivery: Option<String>,
+    pub delivery: String,
     /// What became of it.
     pub outcome: DeliveryOutcome,
     /// The jobs that were made or joined.
     pub jobs: Vec<String>,
-    /// What is missing for rules to decide, e.g. `"draft unknown: subscribe to pull_request"`.
-    pub missing: Vec<String>,
+    /// What rules could not decide for want of a fact, e.g. `"draft unknown: subscribe to pull_request"`.
+    pub notes: Vec<String>,
 }
 
 /// Why a webhook is refused.
@@ -89,15 +94,15 @@ impl Intake {
         })?;
         let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
         telemetry::count(Metric::Deliveries, &[("outcome", accepted.outcome.as_str())]);
-        let mut missing: Vec<String> = accepted
+        let mut notes: Vec<String> = accepted
             .verdicts
             .iter()
             .filter(|verdict| verdict.is_unknown())
             .map(|verdict| verdict.reason.clone())
             .collect();
-        missing.sort();
-        missing.dedup();
-        Ok(Receipt { delivery: Some(accepted.delivery), outcome: accepted.outcome, jobs: accepted.jobs, missing })
+        notes.sort();
+        notes.dedup();
+        Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, notes })
     }
 
     fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {

@@ -46,7 +46,7 @@ pub struct Acceptance {
     pub reason: String,
 }
 
-/// A reason to count a subject's attempts from zero again (DESIGN, Attempts).
+/// A reason to count a subject's attempts from zero again. The two kinds are all there are, beside a person who retries a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttemptReset {
     /// A suite, workflow or pipeline succeeded: resets unless a check of the commit is known red or unfinished.

@@ -166,7 +166,7 @@ pub struct Event {
     pub host: String,
     /// The full path of the repository that the event belongs to (for a change: the one it is to be merged into).
     pub repo: Option<String>,
-    /// Whether that repository is private or internal (membership is then implied, see DESIGN, Members).
+    /// Whether that repository is private or internal (everybody who acts there is then a member, and hosts do not say so).
     pub repo_private: Option<bool>,
     /// The tracker project, e.g. `"OPS"`.
     pub project: Option<String>,
@@ -202,7 +202,8 @@ pub struct Event {
     pub review: Option<Review>,
     /// The single check that ended, when the event names one (check run, job, status; a failed build of a pipeline).
     pub checks: Vec<Check>,
-    /// Identity of the happening: host + object + occurrence, whoever tells it (DESIGN, Happening).
+    /// Identity of the happening: host + object + occurrence, whoever tells it and however often. A rule
+    /// claims each once.
     pub happening: String,
     /// Whether that identity is nothing but a body that no signature ties to a moment: the same one may come again and
     /// mean it, so it counts as the same for [`MOMENT`] only.

@@ -9,7 +9,16 @@ use super::clock::Timestamp;
 use super::decision::GateRecord;
 use super::run::Run;
 
-/// The states of a job (DESIGN section 2).
+/// The states of a job.
+///
+/// ```text
+/// queued ──> submitting ──> running ──> succeeded · failed · stopped
+///  ^  │          │  ^          └──> lost ──┘ (looked at for a while, and may live again)
+///  │  v          v  └── adopted, or queued again when proved absent
+///  └ held     uncertain ──> held (a person says which run is its own, or that there is none)
+///
+/// never sent: superseded · cancelled · dead
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {

@@ -1,6 +1,7 @@
 //! The words: plain data, legal state changes and the clock. Nothing here does input or output.
 
 pub mod acceptance;
+pub mod access;
 pub mod clock;
 pub mod decision;
 pub mod delivery;

@@ -1,4 +1,4 @@
-//! An agent run at the service, and what its status words mean to us.
+//! An agent run at the service, what its status words mean to us, and how the service calls a repository.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub enum RunPhase {
 }
 
 /// Reads a status word, in any case; `None` and unknown words are not ended. The second value tells whether the word is
-/// known. Words: Codegen's CLI, TUI, Raycast extension and documentation (protocols, section 5.4).
+/// known. The words are those of Codegen's CLI, terminal UI, Raycast extension and documentation; no one list has all.
 pub fn phase_of(status: Option<&str>) -> (RunPhase, bool) {
     let Some(status) = status else { return (RunPhase::Alive, false) };
     match status.trim().to_ascii_uppercase().as_str() {
@@ -84,4 +84,14 @@ pub struct RunRecord {
     pub seen_at: Timestamp,
     /// When it ended, as far as we know.
     pub ended_at: Option<Timestamp>,
+}
+
+/// How Codegen knows a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum RepoTarget {
+    /// By its full name there, e.g. "acme/widgets".
+    Name(String),
+    /// By its id there.
+    Id(i64),
 }

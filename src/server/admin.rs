@@ -8,10 +8,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 
-use super::auth::{AccessToken, Keyring};
+use super::auth::Keyring;
 use super::pages::Pages;
 use super::problem::{method_not_allowed, not_found};
 use super::{api, guard, metrics, pages};
+use crate::model::access::AccessToken;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};

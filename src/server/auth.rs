@@ -5,36 +5,17 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::model::access::{AccessToken, Role};
 use crate::model::clock::Timestamp;
 
 /// Name of the session cookie.
 const COOKIE_NAME: &str = "hookrun_session";
 /// How long a session lasts.
 pub(super) const SESSION: Duration = Duration::from_hours(12);
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Reading.
-    Viewer,
-    /// Reading and acting.
-    Operator,
-}
-
-/// A token of the admin listener.
-#[derive(Clone, Debug)]
-pub struct AccessToken {
-    /// Its name; shown and logged.
-    pub name: String,
-    /// What it allows.
-    pub role: Role,
-    /// The token itself.
-    pub secret: SecretString,
-}
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

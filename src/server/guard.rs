@@ -13,8 +13,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::admin::Admin;
-use super::auth::Role;
 use super::problem::{Cause, Refusal};
+use crate::model::access::Role;
 
 /// How long an answer may take, the request's body included.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -23,7 +23,6 @@ mod webhooks;
 
 pub use admin::{Admin, AdminParts, RuleInForce, RulesInForce};
 pub use api::openapi;
-pub use auth::{AccessToken, Role};
 pub use body::BodyLimits;
 pub use serve::serve;
 pub use webhooks::Webhooks;

@@ -43,7 +43,7 @@ impl fmt::Debug for Webhooks {
 /// The answer to a webhook that was taken.
 #[derive(Serialize)]
 struct Taken {
-    delivery: Option<String>,
+    delivery: String,
     outcome: &'static str,
     jobs: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -129,11 +129,11 @@ async fn webhook(
             let accepted = receipt.outcome == DeliveryOutcome::Accepted;
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
             let outcome = receipt.outcome.as_str();
-            span.record("delivery", receipt.delivery.as_deref().unwrap_or("none"));
+            span.record("delivery", &receipt.delivery);
             span.record("outcome", outcome).record("status", status.as_u16());
             count_answer(status);
             tracing::info!(millis, jobs = receipt.jobs.len(), "webhook taken");
-            let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.missing };
+            let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.notes };
             (status, Json(taken)).into_response()
         }
         Err(refusal) => {

@@ -75,12 +75,12 @@ pub enum Released {
 /// The heads of all lanes that have one: of each rule and repository the job that is due first and whose subject has no
 /// unfinished run. The lanes are walked by index, so that what waits behind a head costs nothing.
 const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
-     SELECT MIN(lane) FROM jobs WHERE state = 'queued' UNION ALL \
-     SELECT (SELECT MIN(j.lane) FROM jobs j WHERE j.state = 'queued' AND j.lane > lanes.lane) FROM lanes \
+     SELECT MIN(queued_lane) FROM jobs WHERE queued_lane IS NOT NULL UNION ALL \
+     SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > lanes.lane) FROM lanes \
      WHERE lanes.lane IS NOT NULL), \
-     heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.lane = lanes.lane AND j.due_at <= $1 \
-     AND (j.subject = '' OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.subject = j.subject \
-     AND a.active = 1)) ORDER BY j.due_at, j.id LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL)";
+     heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = lanes.lane AND j.queued_due <= $1 \
+     AND NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.subject) ORDER BY j.queued_due, j.id LIMIT 1) \
+     FROM lanes WHERE lanes.lane IS NOT NULL)";
 
 impl Store {
     /// Queued jobs that are due: at most one of a lane, oldest due first.
@@ -99,7 +99,7 @@ impl Store {
     /// since then is not overlooked.
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT MIN(due_at) AS due FROM jobs WHERE state = 'queued' AND due_at > $1")
+        let row = sqlx::query("SELECT MIN(queued_due) AS due FROM jobs WHERE queued_due > $1")
             .bind(self.inner.looked_at.load(Ordering::Relaxed))
             .fetch_one(&mut *conn)
             .await?;
@@ -221,8 +221,7 @@ impl Common {
 
     async fn snapshot(&self, conn: &mut Conn, job: Job, group: &str, now: Timestamp) -> Result<Snapshot> {
         let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM jobs WHERE subject = $1 AND id <> $2 AND active = 1) \
-             AS active, \
+            "SELECT (SELECT COUNT(*) FROM jobs WHERE busy = $1 AND id <> $2) AS active, \
              (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
              (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND sha = $4 AND cleared_by IS NULL) \
              AS counted",
@@ -233,8 +232,7 @@ impl Common {
         .bind(job.sha.as_deref().unwrap_or_default())
         .fetch_one(conn)
         .await?;
-        // Events about nothing in particular have no subject to wait for.
-        let active = if job.subject.is_empty() { 0 } else { row.try_get::<i64, _>("active")? };
+        let active: i64 = row.try_get("active")?;
         Ok(Snapshot {
             now,
             active_on_subject: active as u32,
@@ -294,4 +292,24 @@ pub(super) fn unpack(packed: &[u8]) -> Result<Bytes> {
         column: "body",
         detail: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    /// With a million jobs in the queue every other way to the heads reads all of them.
+    #[tokio::test]
+    async fn heads_are_found_by_the_indexes_of_lanes_and_busy_subjects() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::HEADS));
+        let rows = sqlx::query(explain).bind(0).fetch_all(&mut opened.writer).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();
+        assert_eq!(jobs.iter().filter(|step| step.contains("jobs_lanes")).count(), 3, "{plan:#?}");
+        assert_eq!(jobs.iter().filter(|step| step.contains("jobs_busy (busy=?)")).count(), 1, "{plan:#?}");
+        assert_eq!(jobs.len(), 4, "{plan:#?}");
+    }
 }

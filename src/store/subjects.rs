@@ -133,7 +133,7 @@ fn is_fit(outcome: &str) -> bool {
     fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
 }
 
-/// Counts a subject's attempts from zero again, where DESIGN allows it.
+/// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
 async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
@@ -158,8 +158,8 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
         }
         AttemptReset::HumanPush { subject } => {
             let ours = sqlx::query(
-                "SELECT 1 FROM jobs WHERE subject = $1 AND (active = 1 OR \
-                 (submitted_at IS NOT NULL AND ended_at > $2)) LIMIT 1",
+                "SELECT 1 FROM jobs WHERE busy = $1 UNION ALL SELECT 1 FROM jobs \
+                 WHERE subject = $1 AND ended_at > $2 AND submitted_at IS NOT NULL LIMIT 1",
             )
             .bind(subject)
             .bind(now.minus(RUN_ECHO).0)

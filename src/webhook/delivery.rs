@@ -142,11 +142,6 @@ impl Delivery {
         &self.payload
     }
 
-    /// The payload as a value, for rules that read it; costs several times the size of the text.
-    pub fn payload_value(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.payload).unwrap_or_default()
-    }
-
     /// When it arrived.
     pub fn received_at(&self) -> Timestamp {
         self.received_at

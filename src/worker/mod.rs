@@ -31,6 +31,7 @@ use crate::codegen::Codegen;
 use crate::lifecycle::Lifecycle;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
+use crate::model::run::RepoTarget;
 use crate::rules::RuleSet;
 use crate::store::{Retention, Store, StoreError};
 
@@ -56,15 +57,6 @@ pub struct WorkerOptions {
     pub give_up: Duration,
     /// How long what is remembered is kept.
     pub retention: Retention,
-}
-
-/// How Codegen knows a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RepoTarget {
-    /// By its full name there.
-    Name(String),
-    /// By its id there.
-    Id(i64),
 }
 
 /// Why a tick failed. What the API answers is no failure of a tick: ticks deal with it.

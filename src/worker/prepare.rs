@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{RepoTarget, Worker};
+use super::Worker;
 use crate::codegen::CreateRun;
 use crate::model::delivery::SourceKind;
 use crate::model::gate::Snapshot;
 use crate::model::job::Job;
-use crate::model::run::Run;
+use crate::model::run::{RepoTarget, Run};
 use crate::model::subject::SubjectLookup;
 use crate::rules::{JobContext, Told, with_footer};
 use crate::store::{Joined, StoreError};

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hookrun::codegen::door::PAGE;
 use hookrun::codegen::wire::read_time;
 use hookrun::codegen::{CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag};
 use hookrun::model::clock::{Clock, Timestamp};
@@ -13,8 +12,7 @@ use hookrun::store::{Store, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::ManualClock;
-use crate::worker::bench::{START, install_tls};
+use crate::support::{ManualClock, START, install_tls};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 
@@ -284,6 +282,8 @@ async fn an_address_that_would_give_the_token_away_is_refused() {
     ] {
         assert!(matches!(try_base(base), Err(SetupError::BaseUrl(_))), "{base}");
     }
+    let asked_for = CodegenOptions::new("http://api.codegen.com", 7, TOKEN.into());
+    Codegen::new(&CodegenOptions { insecure_http: true, ..asked_for }, store.clone(), clock.clone()).unwrap();
     for token in ["", "two\nlines"] {
         let options = CodegenOptions::new("https://api.codegen.com", 7, token.into());
         assert!(matches!(Codegen::new(&options, store.clone(), clock.clone()), Err(SetupError::Token)), "{token:?}");
@@ -304,20 +304,18 @@ async fn a_reading_call_holds_its_slot_for_one_window_after_the_answer() {
     clock.advance(Duration::from_secs(20));
     codegen.get_run(1).await.unwrap();
     assert!(matches!(codegen.get_run(1).await, Err(CallError::NoSlot { .. })));
-    // The trace has a window of its own.
-    assert!(codegen.run_logs(1, 0, PAGE).await.unwrap().logs.is_empty());
 }
 
 #[tokio::test]
 async fn a_429_stops_only_the_class_of_its_call() {
-    for (header, pause) in [("retry-after: 12\r\n", 12), ("", 60)] {
+    for (header, pause) in [("retry-after: 12\r\n", 12), ("", 30)] {
         let (address, _) = canned(answer("429 Too Many Requests", header, "{}")).await;
         let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
-        assert!(codegen.run_logs(1, 0, PAGE).await.is_err());
+        assert!(codegen.get_run(1).await.is_err());
         let freezes = store.freezes().await.unwrap();
         assert_eq!(freezes.len(), 1, "{freezes:?}");
-        assert_eq!((freezes[0].class, freezes[0].until), (CallClass::Logs, START.plus(Duration::from_secs(pause))));
-        let error = codegen.run_logs(1, 0, PAGE).await.unwrap_err();
+        assert_eq!((freezes[0].class, freezes[0].until), (CallClass::Standard, START.plus(Duration::from_secs(pause))));
+        let error = codegen.get_run(1).await.unwrap_err();
         assert!(
             matches!(error, CallError::NoSlot { until: Some(until), .. } if until == freezes[0].until),
             "{error:?}"
@@ -338,20 +336,20 @@ async fn a_refused_token_stops_every_class() {
 async fn a_reader_who_goes_away_leaves_no_open_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = ClassLimits { logs: RateLimit::new(1, 60), ..ClassLimits::default() };
+    let limits = ClassLimits { standard: RateLimit::new(1, 60), ..ClassLimits::default() };
     let Door { codegen, clock, .. } = &door(address, limits).await;
     let reader = tokio::spawn({
         let codegen = codegen.clone();
-        async move { codegen.run_logs(1, 0, PAGE).await.map(drop) }
+        async move { codegen.get_run(1).await.map(drop) }
     });
     let (mut stream, _) = listener.accept().await.unwrap();
     whole_request(&mut stream).await;
     reader.abort();
     assert!(reader.await.unwrap_err().is_cancelled());
-    stream.write_all(answer("200 OK", "", r#"{"logs": []}"#).as_bytes()).await.unwrap();
+    stream.write_all(answer("200 OK", "", r#"{"id": 1}"#).as_bytes()).await.unwrap();
     // The next call waits until the abandoned one has ended; then its slot is free one window later.
     loop {
-        match codegen.run_logs(1, 0, PAGE).await {
+        match codegen.get_run(1).await {
             Err(CallError::NoSlot { until: Some(until), .. }) => {
                 clock.advance(until.since(clock.now()));
                 break;
@@ -362,10 +360,10 @@ async fn a_reader_who_goes_away_leaves_no_open_call() {
     }
     let next = tokio::spawn({
         let codegen = codegen.clone();
-        async move { codegen.run_logs(1, 0, PAGE).await.map(drop) }
+        async move { codegen.get_run(1).await.map(drop) }
     });
     let (mut stream, _) = listener.accept().await.unwrap();
     whole_request(&mut stream).await;
-    stream.write_all(answer("200 OK", "", r#"{"logs": []}"#).as_bytes()).await.unwrap();
+    stream.write_all(answer("200 OK", "", r#"{"id": 1}"#).as_bytes()).await.unwrap();
     next.await.unwrap().unwrap();
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use hookrun::config::{Input, Overrides, Role, Settings};
+use hookrun::config::{Input, Overrides, Settings};
+use hookrun::model::access::Role;
 use hookrun::model::limits::RateLimit;
 use hookrun::model::problem::Problem;
 use secrecy::ExposeSecret;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hookrun::config::{RepoTarget, annotated_default, json_schema};
+use hookrun::config::{annotated_default, json_schema};
+use hookrun::model::run::RepoTarget;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 

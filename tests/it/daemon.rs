@@ -9,6 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::support::install_tls;
+
 const SECRET: &str = "a-webhook-secret-for-tests";
 const OPERATOR: &str = "an-operator-token-for-tests";
 const TOKEN: &str = "a-codegen-token-for-tests";
@@ -22,9 +24,9 @@ settle = "0s"
 prompt = "{{ event.repo }} failed at {{ event.sha }}"
 "#;
 
-/// A client without proxies. Only a second installation of the TLS provider could fail.
+/// A client without proxies.
 fn http() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_tls();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +10,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
 use hookrun::model::acceptance::Acceptance;
-use hookrun::model::clock::{Clock, Timestamp};
+use hookrun::model::access::{AccessToken, Role};
+use hookrun::model::clock::Clock;
 use hookrun::model::decision::{GateRecord, Ruling, Verdict};
 use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
 use hookrun::model::event::{Event, Kind, Subject};
@@ -20,12 +20,14 @@ use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::model::run::{Run, RunChange};
-use hookrun::server::{AccessToken, Admin, AdminParts, Role, RuleInForce, RulesInForce};
+use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
 use hookrun::store::{Release, Released, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
+
+use crate::support::ManualClock;
 
 /// What a stranger writes wherever text from outside is kept.
 pub(crate) const HOSTILE: &str =
@@ -33,33 +35,9 @@ pub(crate) const HOSTILE: &str =
 pub(crate) const OPERATOR: &str = "operator-token-0123456789";
 pub(crate) const VIEWER: &str = "viewer-token-0123456789ab";
 
-/// A clock that stands still until it is told to go on.
-#[derive(Debug)]
-pub(crate) struct HeldClock(AtomicI64);
-
-impl HeldClock {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(1_780_000_000_000)))
-    }
-
-    pub(crate) fn advance(&self, span: Duration) {
-        self.0.fetch_add(span.as_millis() as i64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for HeldClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-}
-
 /// A store in a folder of its own.
 pub(crate) struct World {
-    pub(crate) clock: Arc<HeldClock>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Store,
     _folder: TempDir,
 }
@@ -67,7 +45,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = HeldClock::new();
+        let clock = ManualClock::new();
         let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
         let options = StoreOptions { url, limits: ClassLimits::default() };
         let store = Store::open(options, clock.clone()).await.unwrap();

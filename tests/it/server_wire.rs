@@ -68,16 +68,16 @@ fn taken(source: &str, headers: &HeaderMap, body: &Bytes) -> Result<Receipt, Rej
     let said = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect();
     match source {
         "github" | "slow" => Ok(Receipt {
-            delivery: Some("d-1".to_owned()),
+            delivery: "d-1".to_owned(),
             outcome: DeliveryOutcome::Accepted,
             jobs: vec![format!("{} bytes", body.len())],
-            missing: said("x-hub-signature-256"),
+            notes: said("x-hub-signature-256"),
         }),
         "quiet" => Ok(Receipt {
-            delivery: Some("d-2".to_owned()),
+            delivery: "d-2".to_owned(),
             outcome: DeliveryOutcome::Unmatched,
             jobs: Vec::new(),
-            missing: Vec::new(),
+            notes: Vec::new(),
         }),
         "malformed" => Err(Rejection::BadRequest("the body is no JSON object".to_owned())),
         "form" => Err(Rejection::UnsupportedMediaType("send application/json".to_owned())),

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use hookrun::model::clock::{Clock, Timestamp};
 
+/// When every test begins: noon of 1 March 2026, UTC.
+pub(crate) const START: Timestamp = Timestamp(1_772_366_400_000);
+
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub(crate) struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// A clock that stands at noon of 1 March 2026, UTC.
+    /// A clock that stands at [`START`].
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(1_772_366_400_000)))
+        Arc::new(Self(AtomicI64::new(START.0)))
     }
 
     /// Sets it to a moment, earlier ones included.
@@ -35,4 +38,10 @@ impl Clock for ManualClock {
     fn wall(&self) -> Timestamp {
         self.now()
     }
+}
+
+/// Installs the crypto of TLS, once for the process.
+pub(crate) fn install_tls() {
+    // The second test in the process finds it installed; that is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -80,7 +80,7 @@ impl Room {
     }
 
     async fn delivery(&self, receipt: &Receipt) -> DeliveryRecord {
-        self.house.store.delivery(receipt.delivery.as_deref().unwrap()).await.unwrap().unwrap()
+        self.house.store.delivery(&receipt.delivery).await.unwrap().unwrap()
     }
 
     /// Sends what must make one new job.

@@ -29,14 +29,14 @@ async fn a_check_of_a_draft_is_denied_by_what_an_earlier_delivery_said() {
 async fn what_nobody_told_is_a_verdict_and_the_answer_says_what_to_subscribe_to() {
     let room = Room::new(FIX).await;
     let receipt = room.send("check_run", &check(1, &sha(1), None, "failure")).await;
-    assert_eq!((receipt.jobs.len(), receipt.missing), (0, vec!["fork unknown: subscribe to pull_request".to_owned()]));
+    assert_eq!((receipt.jobs.len(), receipt.notes), (0, vec!["fork unknown: subscribe to pull_request".to_owned()]));
 
     let mut of_change = suite(2, &sha(2), "fix", "failure");
     of_change["check_suite"]["pull_requests"] = json!([{"number": 7,
         "head": {"ref": "fix", "sha": sha(2), "repo": {"id": 1, "name": "widgets"}},
         "base": {"ref": "main", "sha": sha(0), "repo": {"id": 1, "name": "widgets"}}}]);
     let receipt = room.send("check_suite", &of_change).await;
-    assert_eq!((receipt.jobs.len(), receipt.missing), (0, vec!["draft unknown: subscribe to pull_request".to_owned()]));
+    assert_eq!((receipt.jobs.len(), receipt.notes), (0, vec!["draft unknown: subscribe to pull_request".to_owned()]));
 
     // Once it is subscribed to, the same is decided.
     room.send("pull_request", &change(7, &sha(2), "fix", OWN, MIA)).await;

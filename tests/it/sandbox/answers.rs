@@ -30,7 +30,7 @@ async fn a_created_run_has_every_documented_field() {
     assert_eq!(fields, documented.into_iter().collect());
     assert_eq!(run["organization_id"], 42);
     assert_eq!(run["status"], "ACTIVE");
-    assert_eq!(run["created_at"], "2026-05-28T20:26:40.123Z");
+    assert_eq!(run["created_at"], "2026-03-01T12:00:00.123Z");
     assert_eq!(run["source_type"], "API");
     assert_eq!(run["metadata"], metadata);
     assert_eq!((&run["result"], &run["summary"]), (&Value::Null, &Value::Null));

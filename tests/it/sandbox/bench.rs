@@ -1,43 +1,19 @@
 //! A sandbox under a clock that the test holds; every answer is checked against the OpenAPI document.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::support::ManualClock;
+
 pub(super) const ORG: i64 = 42;
 pub(super) const TOKEN: &str = "first-token-of-the-sandbox";
 pub(super) const OTHER_TOKEN: &str = "second-token-of-the-sandbox";
-
-/// A clock that stands still until it is told to go on.
-#[derive(Debug)]
-pub(super) struct HeldClock(AtomicI64);
-
-impl HeldClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(1_780_000_000_123)))
-    }
-
-    pub(super) fn advance(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
-    }
-}
-
-impl Clock for HeldClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::Relaxed))
-    }
-
-    fn wall(&self) -> Timestamp {
-        self.now()
-    }
-}
 
 /// What came back.
 #[derive(Debug)]
@@ -55,7 +31,7 @@ impl Reply {
 
 pub(super) struct Bench {
     pub(super) sandbox: Arc<Sandbox>,
-    pub(super) clock: Arc<HeldClock>,
+    pub(super) clock: Arc<ManualClock>,
 }
 
 /// Two tokens, two repositories, everything else as usual.
@@ -66,7 +42,9 @@ pub(super) fn config() -> SandboxConfig {
 
 impl Bench {
     pub(super) fn new(config: SandboxConfig) -> Self {
-        let clock = HeldClock::new();
+        let clock = ManualClock::new();
+        // Not a whole second, so that it shows who drops the milliseconds.
+        clock.advance(Duration::from_millis(123));
         Self { sandbox: Sandbox::new(config, clock.clone()), clock }
     }
 

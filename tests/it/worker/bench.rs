@@ -15,25 +15,18 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
+use hookrun::model::run::RepoTarget;
 use hookrun::rules::{RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
 use hookrun::store::{Retention, Store, StoreError, StoreOptions};
-use hookrun::worker::{RepoTarget, Worker, WorkerOptions};
+use hookrun::worker::{Worker, WorkerOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::ManualClock;
+use crate::support::{ManualClock, install_tls};
 
-/// When every test begins.
-pub(crate) const START: Timestamp = Timestamp(1_772_366_400_000);
 const ORG: i64 = 42;
 const TOKEN: &str = "the-token-of-the-sandbox";
-
-/// Installs the crypto of TLS, once for the process.
-pub(crate) fn install_tls() {
-    // The second test in the process finds it installed; that is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// What differs from the usual bench.
 pub(super) struct Setting {

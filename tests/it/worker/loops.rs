@@ -8,7 +8,9 @@ use hookrun::model::clock::{Clock, SystemClock};
 use hookrun::model::job::JobState;
 use hookrun::sandbox::{SandboxConfig, Speed};
 
-use super::bench::{Setting, accept, config, install_tls, open_store, sandbox, worker};
+use crate::support::install_tls;
+
+use super::bench::{Setting, accept, config, open_store, sandbox, worker};
 
 #[tokio::test]
 async fn a_job_goes_all_the_way_by_itself_and_the_loops_end_when_told() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use hookrun::model::job::JobState;
+use hookrun::model::run::RepoTarget;
 use hookrun::sandbox::{Call, Fault, When};
-use hookrun::worker::RepoTarget;
 
 use super::bench::{Bench, Setting};
 

@@ -7,7 +7,8 @@ use hookrun::model::job::JobState;
 use hookrun::model::limits::CallClass;
 use hookrun::sandbox::{Call, Fault, FaultRule, When};
 
-use super::bench::{Bench, START, Setting};
+use super::bench::{Bench, Setting};
+use crate::support::START;
 
 #[tokio::test]
 async fn a_created_run_is_stored_with_its_address_and_its_job() {

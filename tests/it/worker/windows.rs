@@ -7,7 +7,8 @@ use hookrun::model::job::JobState;
 use hookrun::model::limits::{ClassLimits, RateLimit};
 use hookrun::sandbox::Call;
 
-use super::bench::{Bench, START, Setting};
+use super::bench::{Bench, Setting};
+use crate::support::START;
 
 /// Lets the worker live for `span`: every tick whenever it wants to come again.
 async fn live(bench: &Bench, span: Duration) {
