@@ -19,7 +19,7 @@ async fn every_answer_and_every_early_refusal_is_counted() {
         clock.advance(Duration::from_millis(40));
         async {
             let outcome = DeliveryOutcome::Accepted;
-            Ok(Receipt { delivery: Some("d".into()), outcome, jobs: Vec::new(), missing: Vec::new() })
+            Ok(Receipt { delivery: "d".into(), outcome, jobs: Vec::new(), notes: Vec::new() })
         }
     };
     let limits =
