@@ -29,6 +29,10 @@ pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
         .bind(now.0)
         .execute(&mut *tx)
         .await?;
+    sqlx::query("UPDATE jobs SET answered_at = $1 WHERE state = 'uncertain' AND answered_at > $1")
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
     let left = sqlx::query("SELECT id FROM jobs WHERE state = 'submitting'").fetch_all(&mut *tx).await?;
     for row in left {
         let job: String = row.try_get("id")?;

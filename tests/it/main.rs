@@ -14,6 +14,7 @@ mod sandbox;
 mod server_admin;
 mod server_api;
 mod server_browser;
+mod server_metrics;
 mod server_pages;
 mod server_support;
 mod server_wire;
