@@ -84,7 +84,7 @@ impl Intake {
     pub async fn receive(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<Receipt, Rejection> {
         // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
         webhook::unambiguous(headers)?;
-        let door = self.doors.get(source).ok_or(Rejection::Unauthorized)?;
+        let door = self.doors.get(source).ok_or_else(|| webhook::refuse_unknown(&body))?;
         let delivery = webhook::verify(&door.spec, headers, &body, self.clock.wall())?;
         let accepted = self.accept(door, &delivery).await.map_err(|error| rejection(&error))?;
         let mut missing: Vec<String> = accepted

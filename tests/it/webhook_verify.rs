@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
-use hookrun::model::clock::Timestamp;
+use hookrun::model::clock::{Clock, SystemClock, Timestamp};
 use hookrun::model::delivery::SourceKind::{self, Github, Gitlab, Jira};
 use hookrun::model::event::Kind;
-use hookrun::webhook::{Auth, Delivery, Reading, Refusal, SourceSpec, understand, verify};
+use hookrun::webhook::{Auth, Delivery, Reading, Refusal, SourceSpec, refuse_unknown, understand, verify};
 
 use super::webhook_support::{
     NOW, SECRET, SIGNING_TOKEN, deliver, fixture, headers, hub, secret, signed, signing, source, standard,
@@ -287,4 +287,39 @@ fn refusals_of_strangers_look_alike() {
     let wrong = verify(&source(Github), &signed(Github, "ping", b"other"), &body.into(), NOW).unwrap_err();
     assert_ne!(missing.reason(), wrong.reason());
     assert_eq!((missing.to_string(), missing.status()), (wrong.to_string(), wrong.status()));
+}
+
+#[test]
+fn the_time_of_a_refusal_does_not_tell_which_sources_there_are() {
+    let body = Bytes::from(vec![b'x'; 512 * 1024]);
+    let clock = SystemClock::new();
+    // The fastest of several, so that other work on the machine counts for nothing.
+    let time = |refuse: &dyn Fn() -> Refusal| {
+        let once = || {
+            let begun = clock.now();
+            (0..2).for_each(|_| assert_eq!(refuse().status(), 401));
+            clock.now().since(begun).as_micros().max(1)
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    let forged = hub(b"a secret that nobody gave out", b"something else");
+    let well_formed = headers(&[
+        ("x-hub-signature-256", &forged),
+        ("x-hub-signature", &forged),
+        ("webhook-id", "1"),
+        ("webhook-timestamp", "1768471600"),
+        ("webhook-signature", "v1,AAAA v1,BBBB v1,CCCC v1,DDDD v1,EEEE v1,FFFF v1,GGGG v1,HHHH"),
+        ("x-gitlab-token", "a token that nobody gave out"),
+    ]);
+    let plain = SourceSpec {
+        auth: Auth::Gitlab { signing: vec![], tokens: vec![secret("main", SECRET)], allow_token_fallback: false },
+        ..source(Gitlab)
+    };
+    let unknown = time(&|| refuse_unknown(&body));
+    for spec in [source(Github), source(Gitlab), source(Jira), plain] {
+        for given in [&well_formed, &HeaderMap::new()] {
+            let known = time(&|| verify(&spec, given, &body, NOW).unwrap_err());
+            assert!(known < unknown * 3 && unknown < known * 3, "{}: {known} µs, unknown: {unknown} µs", spec.name);
+        }
+    }
 }
