@@ -8,6 +8,7 @@ mod daemon;
 mod lifecycle;
 mod rules;
 mod sandbox;
+mod secrecy;
 mod server_admin;
 mod server_api;
 mod server_browser;
