@@ -1,5 +1,6 @@
 //! No secret is logged, stored or shown: marked ones are planted wherever one can stand, and looked for everywhere.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -90,7 +91,7 @@ async fn everything_in(database: &Path) -> String {
         for column in columns {
             let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
             for row in sqlx::query(sqlx::AssertSqlSafe(select)).fetch_all(&mut connection).await.unwrap() {
-                text.push_str(&format!("{table}.{column}: {}\n", String::from_utf8_lossy(row.get(0))));
+                writeln!(text, "{table}.{column}: {}", String::from_utf8_lossy(row.get(0))).unwrap();
             }
         }
     }
