@@ -191,8 +191,11 @@ impl CodegenWritten {
         let wrong = match Url::parse(&self.base_url) {
             Err(error) => Some(format!("is no URL: {error}")),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => Some("must begin with https://".to_owned()),
-            Ok(url) if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() => {
-                Some("must not carry a user, a query or a fragment".to_owned())
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Some("must not carry a user or a password".to_owned())
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                Some("must not carry a query or a fragment".to_owned())
             }
             Ok(url) if url.scheme() == "http" && !self.insecure_http && !to_this_machine(&url) => {
                 Some("would send the token to another machine without https".to_owned())

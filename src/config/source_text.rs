@@ -72,7 +72,7 @@ impl SourceText {
     fn masked(&self, table: &DeTable<'_>, about: &KeyPath) -> String {
         let mut text = self.text.clone();
         for_each_scalar(&DeValue::Table(table.clone()), 0..0, &KeyPath::default(), &mut |path, span| {
-            let secret = SECRET_KEYS.contains(&path.leaf());
+            let secret = SECRET_KEYS.contains(&path.leaf()) || may_carry_password(&text[span.clone()]);
             if secret || (path != about && !PLAIN_KEYS.contains(path.leaf())) {
                 mask(&mut text, span);
             }
@@ -128,6 +128,11 @@ fn for_each_scalar(
     }
 }
 
+/// Whether a text may be an address with a password before its host, or a token in its query.
+fn may_carry_password(text: &str) -> bool {
+    text.contains(['@', '?'])
+}
+
 /// Covers letters, digits and whatever else is between the quotes of `span`, keeping every position in the text.
 fn mask(text: &mut String, span: Range<usize>) {
     let covered: String = text[span.clone()]
@@ -150,7 +155,8 @@ fn mask_lines(text: &str) -> String {
         let mut kept = 0;
         if let Some((name, _)) = line.split_once('=') {
             let name = name.trim().trim_matches(['"', '\'']);
-            plain = PLAIN_KEYS.contains(name) && !line.contains("secret") && !line.contains("token");
+            let telling = line.contains("secret") || line.contains("token") || may_carry_password(line);
+            plain = PLAIN_KEYS.contains(name) && !telling;
             kept = line.find('=').unwrap_or_default();
         }
         let header = line.trim_start().starts_with('[') && !line.contains(['"', '\'']);

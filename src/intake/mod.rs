@@ -108,7 +108,7 @@ impl Intake {
     fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {
         // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
         webhook::unambiguous(headers)?;
-        let door = self.doors.get(source).ok_or(Refusal::Unauthorized { reason: "source_unknown" })?;
+        let door = self.doors.get(source).ok_or_else(|| webhook::refuse_unknown(body))?;
         Ok((door, webhook::verify(&door.spec, headers, body, self.clock.wall())?))
     }
 

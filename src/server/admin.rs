@@ -19,7 +19,7 @@ use crate::model::gate::{GateAnswer, Snapshot};
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
-const BODY_BYTES: usize = 64 * 1024;
+pub(super) const BODY_BYTES: usize = 64 * 1024;
 
 /// The rules in force, as far as they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

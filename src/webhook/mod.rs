@@ -23,4 +23,4 @@ pub use headers::unambiguous;
 pub use refusal::Refusal;
 pub use source::{Auth, MIN_SECRET_BYTES, NamedSecret, SecretError, SourceSpec};
 pub use understood::{Reading, Understood, understand};
-pub use verify::verify;
+pub use verify::{refuse_unknown, verify};

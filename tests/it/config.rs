@@ -423,13 +423,34 @@ fn the_service_is_reached_safely() {
         let settings = url(good, "").unwrap().0;
         assert_eq!(settings.codegen.base_url, good.trim_end_matches('/'));
     }
-    for bad in ["http://codegen.example", "ftp://codegen.example", "https://u:p@codegen.example", "codegen"] {
+    for bad in [
+        "http://codegen.example",
+        "ftp://codegen.example",
+        "https://u:p@codegen.example",
+        "https://:p@codegen.example",
+        "https://codegen.example/?t=p",
+        "codegen",
+    ] {
         assert_eq!(url(bad, "").unwrap_err().len(), 1, "{bad}");
     }
     assert!(url("http://codegen.example", "insecure_http = true").is_ok());
     let limits = url("https://codegen.example", "headroom = 2").unwrap().0.codegen.limits;
     assert_eq!((limits.create, limits.logs), (RateLimit::new(8, 60), RateLimit::new(58, 60)));
     assert_eq!(url("https://codegen.example", "headroom = 5").unwrap_err().len(), 1);
+}
+
+#[test]
+fn a_password_in_an_address_is_not_shown() {
+    for address in
+        ["https://ops:hunter2@codegen.example", "https://:hunter2@codegen.example", "https://a.example/?token=hunter2"]
+    {
+        for more in ["", "tokn = 1\n", "[database\n"] {
+            let text = format!("[codegen]\nbase_url = \"{address}\"\norg_id = 7\ntoken = \"a-token\"\n{more}");
+            let drawn = Case::new(&text).problems();
+            assert!(drawn.contains("error"), "{drawn}");
+            assert!(!drawn.contains("hunter2"), "{drawn}");
+        }
+    }
 }
 
 #[test]

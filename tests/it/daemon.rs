@@ -25,19 +25,19 @@ prompt = "{{ event.repo }} failed at {{ event.sha }}"
 "#;
 
 /// A client without proxies.
-fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     install_tls();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 /// A process of ours that is killed when the test is over.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Process {
-    fn start(arguments: &[&str], folder: &Path) -> Self {
+    pub(crate) fn start(arguments: &[&str], folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookrun"))
             .args(arguments)
             .current_dir(folder)
@@ -51,7 +51,7 @@ impl Process {
     }
 
     /// The `http://address` in the next line that has one.
-    fn address(&mut self) -> String {
+    pub(crate) fn address(&mut self) -> String {
         loop {
             let mut line = String::new();
             assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended before it said where it listens");
@@ -66,6 +66,12 @@ impl Process {
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Stops it and waits until it has written all that it had to.
+    pub(crate) fn end(&mut self) {
+        self.signal("-TERM");
+        assert_eq!(self.wait(), Some(0));
     }
 
     fn wait(&mut self) -> Option<i32> {
@@ -295,8 +301,7 @@ async fn a_second_serve_on_the_same_database_refuses_to_start() {
 async fn sigterm_ends_it_cleanly() {
     let house = House::new();
     let mut daemon = house.serve();
-    daemon.process.signal("-TERM");
-    assert_eq!(daemon.process.wait(), Some(0));
+    daemon.process.end();
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod lifecycle;
 mod readme;
 mod rules;
 mod sandbox;
+mod secrecy;
 mod server_admin;
 mod server_api;
 mod server_browser;

@@ -225,6 +225,23 @@ async fn every_answer_carries_the_headers_for_browsers() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_refused_like_everything_else() {
+    let world = World::empty().await;
+    let admin = world.admin();
+    for path in ["/api/v1/jobs/%ff", "/api/v1/runs/%ff", "/api/v1/deliveries/%ff", "/jobs/%ff", "/deliveries/%ff"] {
+        let answer = bearer(&admin, "GET", path, OPERATOR).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+    }
+    let large = "x".repeat(70_000);
+    for path in ["/login", "/api/v1/jobs/x/adopt"] {
+        let answer = ask(&admin, "POST", path, &[("authorization", &format!("Bearer {OPERATOR}"))], &large).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_those_of_the_process_and_of_the_store() {
     let (world, _) = World::with_a_story().await;
     world.clock.advance(Duration::from_secs(10));

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
-use bytes::Bytes;
+use axum::extract::{Extension, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::items::JobItem;
+use super::params::{Content, Id};
 use crate::model::run::Run;
 use crate::server::admin::Admin;
 use crate::server::auth::Caller;
@@ -29,7 +29,7 @@ pub(super) struct Adoption {
 pub(super) async fn retry(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<JobItem>, Refusal> {
     let id = admin.store.retry(&id).await?;
     done(&admin, &caller, "retry", &id).await
@@ -42,7 +42,7 @@ pub(super) async fn retry(
 pub(super) async fn cancel(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<JobItem>, Refusal> {
     admin.store.cancel(&id, &format!("{} cancelled it", caller.name)).await?;
     done(&admin, &caller, "cancel", &id).await
@@ -55,8 +55,8 @@ pub(super) async fn cancel(
 pub(super) async fn adopt(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    body: Bytes,
+    Id(id): Id,
+    Content(body): Content,
 ) -> Result<Json<JobItem>, Refusal> {
     let Adoption { run } = serde_json::from_slice(&body)
         .map_err(|error| Refusal::BadRequest(format!("the body must be {{\"run\": id}}: {error}").into()))?;
@@ -73,7 +73,7 @@ pub(super) async fn adopt(
 pub(super) async fn absent(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<JobItem>, Refusal> {
     admin.store.absent(&id, &format!("{} said that it has no run", caller.name)).await?;
     done(&admin, &caller, "absent", &id).await

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::{DeliveryItem, List};
-use super::params::{Params, page};
+use super::params::{Id, Params, page};
 use crate::model::delivery::DeliveryOutcome;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
@@ -57,10 +57,7 @@ pub(super) async fn list(
 /// One delivery.
 #[utoipa::path(get, path = "/api/v1/deliveries/{id}", operation_id = "getDelivery", tag = "reading", params(("id" = String, Path, description = "Our id.")),
     responses((status = 200, description = "The delivery.", body = DeliveryItem), Refusals))]
-pub(super) async fn one(
-    State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
-) -> Result<Json<DeliveryItem>, Refusal> {
+pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<DeliveryItem>, Refusal> {
     let record = admin.store.delivery(&id).await?;
     record.map(|record| Json(record.into())).ok_or(Refusal::NotFound("there is no such delivery".into()))
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::{JobDetail, JobItem, List};
-use super::params::{Params, page, words};
+use super::params::{Id, Params, page, words};
 use crate::model::job::JobState;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
@@ -58,7 +58,7 @@ pub(super) async fn list(
 /// One job with its prompt and deliveries.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", operation_id = "getJob", tag = "reading", params(("id" = String, Path, description = "Our id.")),
     responses((status = 200, description = "The job.", body = JobDetail), Refusals))]
-pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<JobDetail>, Refusal> {
+pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<JobDetail>, Refusal> {
     let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let prompt = admin.store.prompt(&id).await?;
     let deliveries = admin.store.job_deliveries(&id).await?;

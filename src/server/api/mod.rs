@@ -4,7 +4,7 @@ mod acts;
 mod deliveries;
 pub(super) mod items;
 mod jobs;
-mod params;
+pub(super) mod params;
 mod rules;
 mod runs;
 mod status;

@@ -1,9 +1,13 @@
-//! What a list may be asked for: parameters that are spelt right, or a refusal that names the right ones.
+//! What a request says in its path, query and body: read whole, or refused in our own words.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use crate::server::admin::BODY_BYTES;
 use crate::server::problem::Refusal;
 use crate::store::PageRequest;
 
@@ -26,6 +30,37 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
             Refusal::BadRequest(text.replace(" field", " parameter").into())
         })?;
         Ok(Self(params))
+    }
+}
+
+/// The id in the path.
+pub(in crate::server) struct Id(pub(in crate::server) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        // What is no text is the id of nothing.
+        let Path(id) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Refusal::NotFound("there is nothing at this path".into()))?;
+        Ok(Self(id))
+    }
+}
+
+/// The whole body.
+pub(in crate::server) struct Content(pub(in crate::server) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Content {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
+            match rejection.into_response().status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(BODY_BYTES),
+                _ => Refusal::BadRequest("the body broke off".into()),
+            }
+        })
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::{List, RunItem};
-use super::params::{Params, page};
+use super::params::{Id, Params, page};
 use crate::model::run::RunPhase;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
@@ -48,7 +48,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "getRun", tag = "reading",
     params(("id" = i64, Path, description = "Its id at the service.")),
     responses((status = 200, description = "The run.", body = RunItem), Refusals))]
-pub(super) async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<RunItem>, Refusal> {
+pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<RunItem>, Refusal> {
     let record = match id.parse() {
         Ok(id) => admin.store.run(id).await?,
         Err(_) => None,

@@ -6,17 +6,17 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde::Serialize;
 
 use super::admin::Admin;
+use super::api::params::{Content, Id};
 use super::auth::{Caller, end_session};
 use super::problem::Refusal;
 use view::{View, mark};
@@ -137,7 +137,7 @@ async fn fragment(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result
 async fn delivery(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Html<String>, Refusal> {
     let delivery = admin.store.delivery(&id).await?.ok_or(Refusal::NotFound("there is no such delivery".into()))?;
     let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, delivery => shown(&delivery) };
@@ -147,7 +147,7 @@ async fn delivery(
 async fn job(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Html<String>, Refusal> {
     let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let prompt = admin.store.prompt(&id).await?;
@@ -166,7 +166,11 @@ async fn login_page(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal
 }
 
 /// Trades a token for a session.
-async fn login(State(admin): State<Arc<Admin>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+async fn login(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+    Content(body): Content,
+) -> Result<Response, Refusal> {
     let token = form_urlencoded::parse(&body).find(|(name, _)| name == "token").map(|(_, token)| token);
     // The guard has checked that Origin names this host; its scheme is what the browser sees, before any proxy.
     let secure = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));

@@ -1,0 +1,236 @@
+//! No secret is logged, stored or shown: marked ones are planted wherever one can stand, and looked for everywhere.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hookrun::model::clock::{Clock, SystemClock};
+use serde_json::{Value, json};
+use sqlx::{Connection, Row, SqliteConnection};
+use tokio::net::TcpListener;
+
+use super::daemon::{Process, http};
+use super::webhook_support::{hub, standard};
+
+/// Stands in every secret of this test and nowhere else.
+const MARK: &str = "c4nary";
+const SIGNING_KEY: &[u8] = b"c4nary-32-bytes-of-a-signing-key";
+
+const SETTINGS: &str = r#"
+[webhooks]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+tokens = [{ name = "ops", role = "operator", secret = "c4nary-operator-token" },
+          { name = "eve", role = "viewer", secret_file = "viewer" }]
+[codegen]
+base_url = "SANDBOX"
+org_id = 7
+token_file = "codegen"
+[rules]
+path = "rules.toml"
+[sources.github]
+kind = "github"
+secrets = ["c4nary-github-secret", { label = "next", secret_file = "github" }]
+[sources.gitlab]
+kind = "gitlab"
+signing_tokens = ["SIGNING"]
+tokens = ["c4nary-gitlab-token"]
+allow_token_fallback = true
+[sources.jira]
+kind = "jira"
+header_secret = { name = "X-Hookrun-Token", secret = "c4nary-jira-token" }
+event = "issue.transitioned"
+[log]
+level = "trace"
+format = "FORMAT"
+"#;
+
+const RULES: &str = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+settle = "0s"
+prompt = "{{ event.repo }} failed"
+"#;
+
+/// An agent service that refuses everything, and repeats in its answer whatever it was sent.
+async fn parrot() -> SocketAddr {
+    let repeat = |headers: HeaderMap, body: String| async move {
+        let token = headers["authorization"].to_str().unwrap().to_owned();
+        let message = format!("{token} may not do this: {body}");
+        (StatusCode::FORBIDDEN, Json(json!({"message": message, "status_code": 403})))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(repeat)).await });
+    address
+}
+
+/// Everything of a database as text, but for the bodies, which are kept as they came.
+async fn everything_in(database: &Path) -> String {
+    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let mut text = String::new();
+    for table in tables.iter().filter(|table| *table != "bodies") {
+        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
+            .bind(table)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        for column in columns {
+            let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
+            for row in sqlx::query(sqlx::AssertSqlSafe(select)).fetch_all(&mut connection).await.unwrap() {
+                writeln!(text, "{table}.{column}: {}", String::from_utf8_lossy(row.get(0))).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// A body with a secret in a field that no rule prints; said to be failed, so that it makes a job.
+fn body(id: u64) -> String {
+    json!({
+        "action": "completed",
+        "check_run": {
+            "id": id, "name": "unit-tests", "head_sha": "ec26c3e57ca3a959ca5aad62de7213c562f8c821",
+            "status": "completed", "conclusion": "failure", "completed_at": "2026-01-15T10:03:12Z",
+            "output": {"text": "DATABASE_PASSWORD=c4nary-of-the-body"},
+            "check_suite": {"id": 5, "head_branch": "fix/login"},
+        },
+        "repository": {"id": 1, "full_name": "acme/widgets", "html_url": "https://github.com/acme/widgets"},
+        "sender": {"login": "mia", "id": 2, "type": "User"},
+    })
+    .to_string()
+}
+
+/// What anybody may add to a request without being asked.
+fn with_secrets(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request
+        .header("authorization", "Bearer c4nary-authorization")
+        .header("cookie", "session=c4nary-cookie; hookrun_session=c4nary-session")
+        .header("x-api-key", "c4nary-api-key")
+        .header("content-type", "application/json")
+}
+
+async fn nothing_is_told(format: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let signing = format!("whsec_{}", STANDARD.encode(SIGNING_KEY));
+    let settings = SETTINGS
+        .replace("SANDBOX", &format!("http://{}", parrot().await))
+        .replace("SIGNING", &signing)
+        .replace("FORMAT", format);
+    for (name, text) in [
+        ("hookrun.toml", settings.as_str()),
+        ("rules.toml", RULES),
+        ("viewer", "c4nary-viewer-token"),
+        ("codegen", "c4nary-codegen-token"),
+        ("github", "c4nary-github-secret-2"),
+    ] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let check = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--config", "hookrun.toml"])
+        .current_dir(folder.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
+    let mut told = vec![("check".to_owned(), String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into())];
+
+    let mut process = Process::start(&["serve", "--config", "hookrun.toml"], folder.path());
+    let (webhooks, admin, http) = (process.address(), process.address(), http());
+    let post = |source: &str| with_secrets(http.post(format!("{webhooks}/webhooks/{source}?token=c4nary-query&a=b")));
+
+    let now = (SystemClock::new().wall().0 / 1000).to_string();
+    let github = |id, key: &str| {
+        post("github")
+            .header("x-github-event", "check_run")
+            .header("x-hub-signature-256", hub(key.as_bytes(), body(id).as_bytes()))
+            .body(body(id))
+    };
+    let gitlab =
+        || post("gitlab").header("x-gitlab-event", "Push Hook").header("x-gitlab-token", "c4nary-gitlab-token");
+    let signed = |body: &'static str| {
+        let signature = standard(&signing, "1", &now, body.as_bytes());
+        gitlab()
+            .header("webhook-id", "1")
+            .header("webhook-timestamp", &now)
+            .header("webhook-signature", signature)
+            .body(body)
+    };
+    let mut jobs = Vec::new();
+    for (expected, request) in [
+        (202, github(1, "c4nary-github-secret")),
+        (202, github(2, "c4nary-github-secret-2")),
+        (401, github(3, "c4nary-of-somebody-else")),
+        (200, signed(r#"{"object_kind": "push", "note": "c4nary-of-the-body"}"#)),
+        (400, signed(r#"["c4nary-of-the-body"]"#)),
+        (401, gitlab().header("webhook-signature", "v1,c4nary").body("{}")),
+        (200, gitlab().body("{}")),
+        (200, post("jira").header("x-hookrun-token", "c4nary-jira-token").body("{}")),
+        (401, post("jira").header("x-hookrun-token", "c4nary-jira-tokem").body("{}")),
+        (401, post("nobody").body("{}")),
+    ] {
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, expected, "{text}");
+        let taken: Value = serde_json::from_str(&text).unwrap();
+        jobs.extend(taken["jobs"].as_array().into_iter().flatten().map(|id| id.as_str().unwrap().to_owned()));
+        told.push(("an answer".to_owned(), text));
+    }
+
+    let read = |path: String| {
+        let request = http.get(format!("{admin}{path}")).bearer_auth("c4nary-viewer-token");
+        async move { request.send().await.unwrap().text().await.unwrap() }
+    };
+    // The service refuses the job, and what it says becomes the reason why the job waits.
+    let mut job = String::new();
+    for _ in 0..600 {
+        job = read(format!("/api/v1/jobs/{}", jobs[0])).await;
+        if job.contains("may not do this") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(job.contains("may not do this"), "{job}");
+    let lists = ["status", "deliveries", "jobs", "runs", "rules"].map(|list| format!("/api/v1/{list}"));
+    let pages = ["/", "/metrics", "/fragment/dashboard", "/login?token=x"].map(ToOwned::to_owned);
+    let details = [format!("/jobs/{}", jobs[0]), format!("/api/v1/jobs/{}", jobs[0])];
+    for path in lists.into_iter().chain(pages).chain(details) {
+        told.push((path.clone(), read(path).await));
+    }
+    for token in ["c4nary-operator-token", "c4nary-of-somebody-else"] {
+        let login = http.post(format!("{admin}/login")).body(format!("token={token}")).send().await.unwrap();
+        told.push(("log-in".to_owned(), format!("{:?} {}", login.headers().clone(), login.text().await.unwrap())));
+    }
+    process.end();
+    told.push(("the log".to_owned(), std::fs::read_to_string(path("serve.log")).unwrap()));
+    told.push(("the database".to_owned(), everything_in(&path("data/hookrun.db")).await));
+    for (place, text) in told {
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(MARK)).collect();
+        assert!(lines.is_empty(), "{place} tells a secret: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_told_by_a_text_log_or_anything_else() {
+    nothing_is_told("text").await;
+}
+
+#[tokio::test]
+async fn no_secret_is_told_by_a_json_log_or_anything_else() {
+    nothing_is_told("json").await;
+}
