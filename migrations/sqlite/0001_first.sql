@@ -42,6 +42,8 @@ CREATE TABLE jobs (
   subject TEXT NOT NULL,
   repo TEXT,
   sha TEXT,
+  -- 1 if an event that joined it tells a failure of that commit: only then it is an attempt.
+  failing BIGINT NOT NULL,
   state TEXT NOT NULL,
   reason TEXT NOT NULL,
   created_at BIGINT NOT NULL,

@@ -146,6 +146,8 @@ pub struct Job {
     pub repo: Option<String>,
     /// The commit that it acts upon.
     pub sha: Option<String>,
+    /// Whether an event that joined it tells a failure of that commit: only such jobs are attempts.
+    pub failing: bool,
     /// Where it stands.
     pub state: JobState,
     /// Why it stands there, in words.
@@ -197,6 +199,8 @@ pub struct JobRequest {
     pub repo: Option<String>,
     /// The commit.
     pub sha: Option<String>,
+    /// Whether the event tells a failure of that commit.
+    pub failing: bool,
     /// How long it must have been quiet before the job is due.
     pub settle: std::time::Duration,
     /// After how long it is due whatever still comes.

@@ -104,8 +104,8 @@ fn attempts(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>
     let Some(count) = snapshot.attempts else {
         return (Said::Wait("the count of attempts cannot be read".to_owned(), None), inputs);
     };
-    let said = if snapshot.job.sha.is_none() {
-        Said::Pass("acts upon no commit".to_owned())
+    let said = if snapshot.job.sha.is_none() || !snapshot.job.failing {
+        Said::Pass("acts upon no failing commit".to_owned())
     } else if snapshot.sha_counted {
         Said::Pass("this commit is counted already".to_owned())
     } else if count < cap {

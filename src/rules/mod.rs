@@ -35,7 +35,7 @@ use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use crate::model::decision::{Ruling, Verdict};
-use crate::model::event::{Event, MOMENT};
+use crate::model::event::{Event, Kind, MOMENT};
 use crate::model::job::JobRequest;
 use crate::model::problem::Problem;
 
@@ -216,6 +216,7 @@ impl RuleSet {
                     subject: occasion.subject_key.to_owned(),
                     repo: event.repo.clone().or_else(|| event.project.clone()),
                     sha: event.sha.clone(),
+                    failing: matches!(event.kind, Some(Kind::CiFailed | Kind::DeploymentFailed)),
                     settle: rule.settle(event.kind),
                     settle_max: SETTLE_MAX,
                 });

@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Repeats an ended job as a new one with its events; a held job goes back to the queue itself. Answers the id of
-    /// the job that is queued now. Attempts of the subject start anew: a person asked.
+    /// the job that is queued now. What a person asks for is no attempt.
     pub async fn retry(&self, job: &str) -> Result<String> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
@@ -67,6 +67,8 @@ impl Store {
                 subject: &old.subject,
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),
+                // What a person asks for is no attempt.
+                failing: false,
                 created_at: now,
                 due_at: now,
                 settled_by: now,
@@ -83,7 +85,6 @@ impl Store {
         } else {
             return Err(StoreError::Conflict(format!("job {job} is {} and has not ended", old.state)));
         };
-        sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(&old.subject).execute(&mut *tx).await?;
         tx.commit().await?;
         drop(writer);
         self.wake();

@@ -18,6 +18,7 @@ pub(super) struct NewJob<'a> {
     pub(super) subject: &'a str,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
+    pub(super) failing: bool,
     pub(super) created_at: Timestamp,
     pub(super) due_at: Timestamp,
     pub(super) settled_by: Timestamp,
@@ -30,10 +31,10 @@ pub(super) struct NewJob<'a> {
 pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in sql::runs(made) {
         let mut query = sql::many(
-            "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, state, reason, created_at, due_at, \
+            "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, failing, state, reason, created_at, due_at, \
              settled_by, updated_at, events, retry_of)",
             run.len(),
-            16,
+            17,
             "",
         );
         for job in run {
@@ -46,6 +47,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.subject)
                 .bind(job.repo)
                 .bind(job.sha)
+                .bind(i64::from(job.failing))
                 .bind(JobState::Queued.as_str())
                 .bind(job.reason)
                 .bind(job.created_at.0)

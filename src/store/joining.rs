@@ -41,6 +41,7 @@ struct Newest<'g> {
     settled_by: Timestamp,
     due_at: Timestamp,
     sha: Option<String>,
+    failing: bool,
     /// Whether it was sent before and came back.
     tried: bool,
     /// How many events are stored.
@@ -133,6 +134,7 @@ impl<'g> Newest<'g> {
             settled_by,
             due_at: now.plus(request.settle).min(settled_by),
             sha: request.sha.clone(),
+            failing: request.failing,
             tried: false,
             events: 0,
             revision: 0,
@@ -148,6 +150,7 @@ impl<'g> Newest<'g> {
         if request.sha.is_some() {
             self.sha.clone_from(&request.sha);
         }
+        self.failing |= request.failing;
         self.added.push(arriving);
     }
 
@@ -161,6 +164,7 @@ impl<'g> Newest<'g> {
             subject: &request.subject,
             repo: request.repo.as_deref(),
             sha: self.sha.as_deref(),
+            failing: self.failing,
             created_at: self.created_at,
             due_at: self.due_at,
             settled_by: self.settled_by,
@@ -172,8 +176,8 @@ impl<'g> Newest<'g> {
 
     async fn update(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
         let changed = sqlx::query(
-            "UPDATE jobs SET events = $2, due_at = $3, sha = $4, updated_at = $5, revision = revision + 1 \
-             WHERE id = $1 AND revision = $6 AND open = 1",
+            "UPDATE jobs SET events = $2, due_at = $3, sha = $4, updated_at = $5, failing = $7, \
+             revision = revision + 1 WHERE id = $1 AND revision = $6 AND open = 1",
         )
         .bind(&self.id)
         .bind(self.events + self.added.len() as i64)
@@ -181,6 +185,7 @@ impl<'g> Newest<'g> {
         .bind(&self.sha)
         .bind(now.0)
         .bind(self.revision)
+        .bind(i64::from(self.failing))
         .execute(&mut **tx)
         .await?
         .rows_affected();
@@ -191,7 +196,7 @@ impl<'g> Newest<'g> {
 /// The open job of a rule and key, which may be older than one that it superseded; else the newest.
 async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
     let row = sqlx::query(
-        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.tries, j.events, j.revision \
+        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, j.revision \
          FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
          (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2))",
     )
@@ -210,6 +215,7 @@ async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option
             settled_by: Timestamp(row.try_get("settled_by")?),
             due_at: Timestamp(row.try_get("due_at")?),
             sha: row.try_get("sha")?,
+            failing: row.try_get::<i64, _>("failing")? == 1,
             tried: row.try_get::<i64, _>("tries")? > 0,
             events: row.try_get("events")?,
             revision: row.try_get("revision")?,

@@ -253,7 +253,8 @@ async fn leave_queue(tx: &mut Tx<'_>, job: &str, to: JobState, reason: &str, now
 /// Counts the commit as acted upon, once however many jobs act on it; answers which attempt this is.
 async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, group: &str, now: Timestamp) -> Result<u32> {
     let so_far = snapshot.attempts.ok_or_else(|| StoreError::Conflict("attempts could not be counted".into()))?;
-    let Some(sha) = snapshot.job.sha.as_deref().filter(|_| !snapshot.job.subject.is_empty()) else {
+    let Some(sha) = snapshot.job.sha.as_deref().filter(|_| snapshot.job.failing && !snapshot.job.subject.is_empty())
+    else {
         return Ok(so_far.max(1));
     };
     let inserted = sqlx::query(

@@ -13,7 +13,7 @@ use crate::model::job::{Job, JobState};
 use crate::model::run::{Run, RunPhase, RunRecord};
 
 /// The columns of a job with its newest run, for [`job`].
-pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.repo, j.sha, j.state, j.reason, \
+pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.repo, j.sha, j.failing, j.state, j.reason, \
     j.created_at, j.due_at, j.updated_at, j.submitted_at, j.ended_at, j.tries, j.attempt, j.events, j.revision, \
     j.retry_of, j.gates, r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
     r.summary AS run_summary, r.pull_requests AS run_pull_requests \
@@ -64,6 +64,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
         subject: row.try_get("subject")?,
         repo: row.try_get("repo")?,
         sha: row.try_get("sha")?,
+        failing: row.try_get::<i64, _>("failing")? == 1,
         state: state(row.try_get("state")?)?,
         reason: row.try_get("reason")?,
         until: None,

@@ -118,6 +118,7 @@ impl World {
             subject: subject.to_owned(),
             repo: Some(format!("acme/{HOSTILE}")),
             sha: Some("4f2a9c0e".to_owned()),
+            failing: true,
             claim_for: None,
             settle: Duration::ZERO,
             settle_max: Duration::ZERO,

@@ -194,6 +194,7 @@ pub(crate) fn request(key: &str, happening: &str) -> JobRequest {
         subject: SUBJECT.into(),
         repo: Some("acme/widgets".into()),
         sha: Some("a1".into()),
+        failing: true,
         claim_for: None,
         settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use bytes::Bytes;
-use hookrun::model::clock::Timestamp;
 use hookrun::model::delivery::SourceKind::{self, Github, Gitlab, Jira};
 use hookrun::model::event::Kind;
 use hookrun::webhook::{Auth, Delivery, Reading, Refusal, SourceSpec, understand, verify};

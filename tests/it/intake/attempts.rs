@@ -60,6 +60,29 @@ async fn after_three_commits_a_person_takes_over() {
 }
 
 #[tokio::test]
+async fn a_person_may_ask_beyond_the_cap() {
+    let room = at_the_cap().await;
+    is_dead(&room, 4).await;
+    let dead = room.jobs().await.into_iter().find(|job| job.state == JobState::Dead).unwrap();
+    let again = room.house.store.retry(&dead.id).await.unwrap();
+    room.run(&room.house.job(&again).await, 4).await;
+    ends(&room, 4).await;
+    is_dead(&room, 5).await;
+}
+
+#[tokio::test]
+async fn what_did_not_fail_is_no_attempt() {
+    let rules = "[[rule]]\nname = \"look\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = \"look at {{ event.sha }}\"\n";
+    let room = Room::new(rules).await;
+    for commit in 1..=5 {
+        let job = room.queued("push", &push(&sha(commit), BRANCH, MIA)).await;
+        room.run(&job, i64::from(commit)).await;
+        ends(&room, i64::from(commit)).await;
+        room.advance(60);
+    }
+}
+
+#[tokio::test]
 async fn a_green_suite_counts_anew() {
     let room = at_the_cap().await;
     room.send("check_suite", &suite(40, &sha(4), BRANCH, "success")).await;

@@ -15,6 +15,7 @@ fn snapshot() -> Snapshot {
         subject: "github.com/acme/widgets@fix".to_owned(),
         repo: None,
         sha: Some("abc".to_owned()),
+        failing: true,
         state: JobState::Queued,
         reason: String::new(),
         until: None,

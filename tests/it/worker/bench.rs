@@ -298,6 +298,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         subject,
         repo: Some(repo.to_owned()),
         sha: Some(sha.to_owned()),
+        failing: true,
         claim_for: None,
         settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),
