@@ -105,7 +105,7 @@ impl JobState {
     }
 
     /// Whether it has a run, or may have one, that has not ended.
-    pub fn is_active(self) -> bool {
+    fn is_active(self) -> bool {
         matches!(self, Self::Submitting | Self::Uncertain | Self::Running)
     }
 

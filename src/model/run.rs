@@ -1,5 +1,7 @@
 //! An agent run at the service, what its status words mean to us, and how the service calls a repository.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
@@ -16,6 +18,32 @@ pub enum RunPhase {
     Failed,
     /// Somebody stopped it.
     Stopped,
+}
+
+impl RunPhase {
+    /// Every phase.
+    pub const ALL: [Self; 4] = [Self::Alive, Self::Succeeded, Self::Failed, Self::Stopped];
+
+    /// The phase as rows and answers spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl FromStr for RunPhase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+            .ok_or_else(|| format!("\"{text}\" is no phase; there are {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
 }
 
 /// Reads a status word, in any case; `None` and unknown words are not ended. The second value tells whether the word is

@@ -168,15 +168,6 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a freeze.
-    pub async fn thaw(&self, class: CallClass) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        sqlx::query("DELETE FROM freezes WHERE class = $1").bind(class.as_str()).execute(&mut *writer).await?;
-        drop(writer);
-        self.wake();
-        Ok(())
-    }
-
     /// How every window is used now.
     pub async fn windows(&self) -> Result<Vec<WindowUse>> {
         let mut conn = self.inner.readers.acquire().await?;

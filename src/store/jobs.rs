@@ -64,7 +64,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
 
 /// One job with its run.
 pub(super) async fn find(conn: &mut Conn, id: &str) -> Result<Option<Job>> {
-    let row = sqlx::query(const_format(rows::JOB)).bind(id).fetch_optional(conn).await?;
+    let row = sqlx::query(by_id(rows::JOB)).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(rows::job).transpose()
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn get(conn: &mut Conn, id: &str) -> Result<Job> {
     find(conn, id).await?.ok_or_else(|| StoreError::NotFound(format!("job {id}")))
 }
 
-fn const_format(select: &'static str) -> sqlx::AssertSqlSafe<String> {
+fn by_id(select: &'static str) -> sqlx::AssertSqlSafe<String> {
     // Newest run first: a job has more than one only after it was adopted anew.
     sqlx::AssertSqlSafe(format!("{select} WHERE j.id = $1 ORDER BY r.id DESC LIMIT 1"))
 }

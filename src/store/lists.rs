@@ -146,7 +146,7 @@ impl Store {
     /// A page of runs.
     pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunRecord>> {
         let conditions = [
-            ("r.phase", filter.phase.map(|phase| rows::phase_word(phase).to_owned())),
+            ("r.phase", filter.phase.map(|phase| phase.as_str().to_owned())),
             ("j.rule", filter.rule.clone()),
             ("r.job", filter.job.clone()),
         ];

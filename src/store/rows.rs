@@ -10,7 +10,7 @@ use crate::model::clock::Timestamp;
 use crate::model::decision::Verdict;
 use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
 use crate::model::job::{Job, JobState};
-use crate::model::run::{Run, RunPhase, RunRecord};
+use crate::model::run::{Run, RunRecord};
 
 /// The columns of a job with its newest run, for [`job`].
 pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.repo, j.sha, j.failing, j.state, j.reason, \
@@ -94,30 +94,13 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run> {
     })
 }
 
-/// The word under which a phase is stored.
-pub(super) fn phase_word(phase: RunPhase) -> &'static str {
-    match phase {
-        RunPhase::Alive => "alive",
-        RunPhase::Succeeded => "succeeded",
-        RunPhase::Failed => "failed",
-        RunPhase::Stopped => "stopped",
-    }
-}
-
-fn phase(text: &str) -> Result<RunPhase> {
-    [RunPhase::Alive, RunPhase::Succeeded, RunPhase::Failed, RunPhase::Stopped]
-        .into_iter()
-        .find(|phase| phase_word(*phase) == text)
-        .ok_or_else(|| corrupt("runs", "phase", text))
-}
-
 pub(super) fn run_record(row: &SqliteRow) -> Result<RunRecord> {
     Ok(RunRecord {
         run: run(row)?,
         job: row.try_get("job")?,
         rule: row.try_get("rule")?,
         subject: row.try_get("subject")?,
-        phase: phase(row.try_get("phase")?)?,
+        phase: row.try_get::<&str, _>("phase")?.parse().map_err(|detail: String| corrupt("runs", "phase", detail))?,
         created_at: known_time(row, "created_at")?,
         seen_at: known_time(row, "seen_at")?,
         ended_at: time(row, "ended_at")?,

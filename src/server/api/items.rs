@@ -8,7 +8,7 @@ use crate::model::clock::Timestamp;
 use crate::model::decision::{GateRecord, Verdict};
 use crate::model::delivery::DeliveryRecord;
 use crate::model::job::Job;
-use crate::model::run::{Run, RunChange, RunPhase, RunRecord};
+use crate::model::run::{Run, RunChange, RunRecord};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -287,7 +287,7 @@ impl From<RunRecord> for RunItem {
         Self {
             id,
             status,
-            phase: phase_word(record.phase),
+            phase: record.phase.as_str(),
             url: url.and_then(web),
             job: record.job,
             rule: record.rule,
@@ -326,15 +326,6 @@ impl From<RunChange> for ChangeItem {
 pub(in crate::server) fn web(url: String) -> Option<String> {
     let scheme = url.split_once("://").map(|(scheme, _)| scheme)?;
     (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(url)
-}
-
-fn phase_word(phase: RunPhase) -> &'static str {
-    match phase {
-        RunPhase::Alive => "alive",
-        RunPhase::Succeeded => "succeeded",
-        RunPhase::Failed => "failed",
-        RunPhase::Stopped => "stopped",
-    }
 }
 
 pub(super) fn text(at: Option<Timestamp>) -> Option<String> {

@@ -9,7 +9,6 @@ use utoipa::IntoParams;
 
 use super::items::{List, RunItem};
 use super::params::{Id, Params, page};
-use crate::model::run::RunPhase;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
 use crate::store::RunFilter;
@@ -39,7 +38,9 @@ pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Params(query): Params<RunsQuery>,
 ) -> Result<Json<List<RunItem>>, Refusal> {
-    let filter = RunFilter { phase: query.phase.as_deref().map(phase).transpose()?, rule: query.rule, job: query.job };
+    let phase = query.phase.as_deref().map(str::parse).transpose();
+    let phase = phase.map_err(|wrong: String| Refusal::BadRequest(wrong.into()))?;
+    let filter = RunFilter { phase, rule: query.rule, job: query.job };
     let page = admin.store.runs(&filter, &page(query.limit, query.cursor)?).await?;
     Ok(Json(List { items: page.items.into_iter().map(RunItem::from).collect(), next: page.next }))
 }
@@ -54,16 +55,4 @@ pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<J
         Err(_) => None,
     };
     record.map(|record| Json(record.into())).ok_or(Refusal::NotFound("there is no such run of ours".into()))
-}
-
-fn phase(word: &str) -> Result<RunPhase, Refusal> {
-    match word {
-        "alive" => Ok(RunPhase::Alive),
-        "succeeded" => Ok(RunPhase::Succeeded),
-        "failed" => Ok(RunPhase::Failed),
-        "stopped" => Ok(RunPhase::Stopped),
-        _ => Err(Refusal::BadRequest(
-            format!("\"{word}\" is no phase; there are alive, succeeded, failed, stopped").into(),
-        )),
-    }
 }
