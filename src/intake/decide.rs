@@ -1,71 +1,72 @@
 //! What the rules say to a delivery, before anything of it is written.
 
-use crate::model::acceptance::AttemptReset;
+use crate::model::acceptance::{Acceptance, AttemptReset};
+use crate::model::clock::Timestamp;
 use crate::model::decision::{Ruling, Verdict};
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::event::Event;
-use crate::model::job::JobRequest;
-use crate::model::subject::{CheckUpdate, SubjectUpdate};
 use crate::rules::{self, Judgement, Occasion};
 use crate::store::StoreError;
-use crate::webhook::{Delivery, Reading, Understood};
+use crate::webhook::{self, Delivery, Reading, Understood};
 
 use super::resolve::{lookup, resolve};
 use super::{Door, Intake};
 
-/// Everything that follows from a delivery, before anything is written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decided {
-    /// The host's own event name.
-    pub native: String,
-    /// Its events, completed with what is known of their subjects.
-    pub events: Vec<Event>,
-    /// What it adds to `subjects`.
-    pub subjects: Vec<SubjectUpdate>,
-    /// What it adds to `checks`.
-    pub checks: Vec<CheckUpdate>,
-    /// Reasons to count attempts anew.
-    pub resets: Vec<AttemptReset>,
-    /// What each rule said that wanted such an event.
-    pub verdicts: Vec<Verdict>,
-    /// What the matching rules ask for, each with the index of its verdict.
-    pub requests: Vec<(usize, JobRequest)>,
-    /// What became of it if no request is carried out.
-    pub outcome: DeliveryOutcome,
-    /// Why, in words.
-    pub reason: String,
-}
-
 impl Intake {
-    /// Decides what follows from a delivery that came by way of `door` and `said` this; `id` is ours for it. Reads what is
-    /// known, writes nothing.
+    /// Decides what follows from a delivery that came by way of `door`; `id` is ours for it, `now` when it arrived. Reads
+    /// what is known, writes nothing: what it answers is exactly what live traffic commits.
     pub async fn decide(
         &self,
         door: &Door,
         delivery: &Delivery,
         id: &str,
-        said: Understood,
-    ) -> Result<Decided, StoreError> {
-        let Understood { native, reading, mut events, subjects, checks, mut resets } = said;
-        let mut verdicts = Vec::new();
-        let mut requests = Vec::new();
-        let foreign = events.iter().find_map(|event| foreign_place(door, event));
-        if let Some(place) = foreign {
-            let reason =
+        now: Timestamp,
+    ) -> Result<Acceptance, StoreError> {
+        let Understood { native, reading, events, subjects, checks, resets } = webhook::understand(delivery);
+        let mut acceptance = Acceptance {
+            id: id.to_owned(),
+            source: door.spec.name.clone(),
+            secret_label: delivery.secret_label().to_owned(),
+            sender_id: delivery.sender_id().map(str::to_owned),
+            body_sha256: delivery.body_sha256().to_owned(),
+            body: delivery.body().clone(),
+            headers: delivery.headers().to_vec(),
+            received_at: now,
+            native,
+            events,
+            subjects,
+            checks,
+            resets,
+            verdicts: Vec::new(),
+            requests: Vec::new(),
+            outcome: DeliveryOutcome::Unmatched,
+            reason: String::new(),
+        };
+        if let Some(place) = acceptance.events.iter().find_map(|event| foreign_place(door, event)) {
+            acceptance.reason =
                 format!("the source \"{}\" may not speak for {place}; see `repos` in its settings", door.spec.name);
-            let outcome = DeliveryOutcome::Unmatched;
-            let (subjects, checks, resets) = (Vec::new(), Vec::new(), Vec::new());
-            return Ok(Decided { native, events, subjects, checks, resets, verdicts, requests, outcome, reason });
+            acceptance.subjects.clear();
+            acceptance.checks.clear();
+            acceptance.resets.clear();
+            return Ok(acceptance);
         }
+        self.ask_rules(door, delivery, &mut acceptance).await?;
+        (acceptance.outcome, acceptance.reason) = standing(&reading, &acceptance.verdicts);
+        Ok(acceptance)
+    }
+
+    /// Completes the events with what is known of their subjects, and adds what the rules say to them.
+    async fn ask_rules(&self, door: &Door, delivery: &Delivery, acceptance: &mut Acceptance) -> Result<(), StoreError> {
+        let Acceptance { id, events, subjects, resets, verdicts, requests, .. } = acceptance;
         for (index, event) in events.iter_mut().enumerate() {
             let wanted = self.rules.candidates(event);
-            if !wanted && (event.subject.key.is_empty() || !carries_reset(event, &resets)) {
+            if !wanted && (event.subject.key.is_empty() || !carries_reset(event, resets)) {
                 continue;
             }
             let before = event.subject.key.clone();
             let known = if before.is_empty() { None } else { self.store.subject(&lookup(event)).await? };
-            let facts = resolve(event, known, &subjects);
-            follow_key(&mut resets, &before, &event.subject.key);
+            let facts = resolve(event, known, subjects);
+            follow_key(resets, &before, &event.subject.key);
             // What is stored with a job is the completed event, so that its prompt is the same whenever it is rendered.
             *event = rules::complete(event, facts.as_ref()).into_owned();
             let occasion = Occasion {
@@ -81,7 +82,7 @@ impl Intake {
             for Judgement { mut verdict, request, .. } in self.rules.judge(&occasion) {
                 verdict.event = index;
                 if let Some(request) = request {
-                    if requests.iter().any(|(_, earlier): &(usize, JobRequest)| earlier.rule == request.rule) {
+                    if requests.iter().any(|(_, earlier)| earlier.rule == request.rule) {
                         verdict.decision = Ruling::NoMatch;
                         "once per delivery: the rule has acted on another event of it".clone_into(&mut verdict.reason);
                     } else {
@@ -91,8 +92,7 @@ impl Intake {
                 verdicts.push(verdict);
             }
         }
-        let (outcome, reason) = standing(&reading, &verdicts);
-        Ok(Decided { native, events, subjects, checks, resets, verdicts, requests, outcome, reason })
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! A delivery becomes verdicts and one transaction: the only way in, whoever hands it over.
 //!
 //! ```text
-//! request ─verify─> Delivery ─understand─> Understood ─decide.rs─> Decided ─one transaction─> Receipt
-//!                                            resolve.rs: the subject, as the store knows it
+//! request ─verify─> Delivery ─decide.rs (understand, ask the rules)─> Acceptance ─one transaction─> Receipt
+//!                                 resolve.rs: the subject, as the store knows it
 //! ```
 
 mod decide;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 
-use crate::model::acceptance::{Acceptance, Accepted};
+use crate::model::acceptance::Accepted;
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::id::new_id;
@@ -22,8 +22,6 @@ use crate::rules::{Places, RuleSet};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Metric};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
-
-pub use decide::Decided;
 
 /// A configured sender and the repositories and projects that it may speak for.
 #[derive(Debug)]
@@ -114,28 +112,7 @@ impl Intake {
 
     async fn accept(&self, door: &Door, delivery: &Delivery) -> Result<Accepted, StoreError> {
         let now = self.clock.now();
-        let id = new_id(now);
-        let said = webhook::understand(delivery);
-        let decided = self.decide(door, delivery, &id, said).await?;
-        let acceptance = Acceptance {
-            id,
-            source: door.spec.name.clone(),
-            secret_label: delivery.secret_label().to_owned(),
-            sender_id: delivery.sender_id().map(str::to_owned),
-            body_sha256: delivery.body_sha256().to_owned(),
-            body: delivery.body().clone(),
-            headers: delivery.headers().to_vec(),
-            received_at: now,
-            native: decided.native,
-            events: decided.events,
-            subjects: decided.subjects,
-            checks: decided.checks,
-            resets: decided.resets,
-            verdicts: decided.verdicts,
-            requests: decided.requests,
-            outcome: decided.outcome,
-            reason: decided.reason,
-        };
+        let acceptance = self.decide(door, delivery, &new_id(now), now).await?;
         self.store.accept(acceptance).await
     }
 }
