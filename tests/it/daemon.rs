@@ -3,13 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::install_tls;
+use crate::support::{install_tls, until};
 
 const SECRET: &str = "a-webhook-secret-for-tests";
 const OPERATOR: &str = "an-operator-token-for-tests";
@@ -178,15 +177,11 @@ impl Daemon {
 
     /// The job, as soon as it is in one of these states.
     async fn job_in(&self, id: &str, states: &[&str]) -> Value {
-        let mut job = Value::Null;
-        for _ in 0..1200 {
-            job = self.get(&format!("jobs/{id}")).await;
-            if job["state"].as_str().is_some_and(|state| states.contains(&state)) {
-                return job;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("waited in vain for {states:?}: {job:#}");
+        until(&format!("job {id} in {states:?}"), async || {
+            let job = self.get(&format!("jobs/{id}")).await;
+            job["state"].as_str().is_some_and(|state| states.contains(&state)).then_some(job)
+        })
+        .await
     }
 }
 
@@ -268,9 +263,13 @@ async fn killed_before_the_answer_to_a_create_it_finds_its_run_and_makes_no_seco
     let mut daemon = house.serve();
     let (_, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
     let job = said["jobs"][0].as_str().unwrap();
-    while house.runs().await["total"] == 0 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    // Asked by the sandbox's own path, which is charged to no window: a 429 would be no answer.
+    let made = format!("{}/sandbox/runs", house.sandbox);
+    until("the run", async || {
+        let runs: Vec<Value> = http().get(&made).send().await.unwrap().json().await.unwrap();
+        (!runs.is_empty()).then_some(())
+    })
+    .await;
     daemon.process.signal("-KILL");
     daemon.process.wait();
 

@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
@@ -16,6 +15,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::net::TcpListener;
 
 use super::daemon::{Process, http};
+use super::support::until;
 use super::webhook_support::{hub, standard};
 
 /// Stands in every secret of this test and nowhere else.
@@ -197,15 +197,10 @@ async fn nothing_is_told(format: &str) {
         async move { request.send().await.unwrap().text().await.unwrap() }
     };
     // The service refuses the job, and what it says becomes the reason why the job waits.
-    let mut job = String::new();
-    for _ in 0..600 {
-        job = read(format!("/api/v1/jobs/{}", jobs[0])).await;
-        if job.contains("may not do this") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(job.contains("may not do this"), "{job}");
+    until("the service's refusal", async || {
+        read(format!("/api/v1/jobs/{}", jobs[0])).await.contains("may not do this").then_some(())
+    })
+    .await;
     let lists = ["status", "deliveries", "jobs", "runs", "rules"].map(|list| format!("/api/v1/{list}"));
     let pages = ["/", "/metrics", "/fragment/dashboard", "/login?token=x"].map(ToOwned::to_owned);
     let details = [format!("/jobs/{}", jobs[0]), format!("/api/v1/jobs/{}", jobs[0])];

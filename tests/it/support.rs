@@ -45,3 +45,15 @@ pub(crate) fn install_tls() {
     // The second test in the process finds it installed; that is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// Asks a process of its own again and again until it answers what is waited for. Nothing tells when it is so, hence the
+/// looks in between; the bound is there only so that a test that waits in vain ends.
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..1200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("waited in vain for {what}");
+}
