@@ -99,11 +99,13 @@ async fn everything_in(database: &Path) -> String {
 }
 
 /// A body with a secret in a field that no rule prints; said to be failed, so that it makes a job.
+///
+/// A failed check of a commit of its own: of one commit the second would be late if the first was sent by then.
 fn body(id: u64) -> String {
     json!({
         "action": "completed",
         "check_run": {
-            "id": id, "name": "unit-tests", "head_sha": "ec26c3e57ca3a959ca5aad62de7213c562f8c821",
+            "id": id, "name": "unit-tests", "head_sha": format!("{id:040x}"),
             "status": "completed", "conclusion": "failure", "completed_at": "2026-01-15T10:03:12Z",
             "output": {"text": "DATABASE_PASSWORD=c4nary-of-the-body"},
             "check_suite": {"id": 5, "head_branch": "fix/login"},
