@@ -15,7 +15,7 @@ use crate::intake::{Door, Intake};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
-use crate::rules::gates::{self, Needs};
+use crate::rules::gates;
 use crate::rules::{Places, RuleSet, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
@@ -153,12 +153,12 @@ fn body_limits(settings: &Settings) -> BodyLimits {
 
 fn admin_parts(
     settings: &Settings,
-    rules: &RuleSet,
+    rules: &Arc<RuleSet>,
     store: &Store,
     metrics: Metrics,
     clock: &Arc<dyn Clock>,
 ) -> AdminParts {
-    let shown = shown(rules);
+    let (shown, rules) = (shown(rules), rules.clone());
     AdminParts {
         store: store.clone(),
         clock: clock.clone(),
@@ -166,7 +166,8 @@ fn admin_parts(
         hosts: settings.admin.hosts.clone(),
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
         rules: Box::new(move || shown.clone()),
-        gates: Box::new(|snapshot| gates::ask(snapshot, &Needs::default())),
+        policy: Box::new(move |job| rules.policy(&job.rule)),
+        gates: Box::new(gates::ask),
         metrics: Box::new(move || metrics.render()),
     }
 }

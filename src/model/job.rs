@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::decision::GateRecord;
+use super::policy::{Action, Priority};
 use super::run::Run;
 
 /// The states of a job.
@@ -19,10 +20,11 @@ use super::run::Run;
 ///
 /// never sent: superseded · cancelled · dead
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// Waits for its time, a gate or a slot.
+    #[default]
     Queued,
     /// Waits for a person.
     Held,
@@ -130,7 +132,7 @@ impl FromStr for JobState {
 }
 
 /// A job as it is stored and shown. Prompts and bodies are kept beside it, not in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Our id; also in the run's metadata and the last line of its prompt.
     pub id: String,
@@ -142,6 +144,28 @@ pub struct Job {
     pub key: String,
     /// What it is about.
     pub subject: String,
+    /// The subject, or the ticket that it belongs to: one context has one agent.
+    pub context: String,
+    /// The file that its rule stood in when it was made.
+    pub file: String,
+    /// Who asked for it, when a person did.
+    pub person: Option<String>,
+    /// How soon it is sent when several could be.
+    pub priority: Priority,
+    /// What is asked of the service.
+    pub action: Action,
+    /// The run that it is said to, when that is settled before it is released.
+    pub target: Option<i64>,
+    /// Whether its call told an existing run instead of making one.
+    pub resumed: bool,
+    /// Whether a person has agreed.
+    pub approved: bool,
+    /// Until when a person may agree; then the answer is no.
+    pub hold_until: Option<Timestamp>,
+    /// What makes it pointless while it waits.
+    pub stale_on: StaleOn,
+    /// Hash of the rules that released it; empty before.
+    pub rules_hash: String,
     /// The repository or project of the first event.
     pub repo: Option<String>,
     /// The commit that it acts upon.
@@ -180,27 +204,52 @@ pub struct Job {
     pub run: Option<Run>,
 }
 
+/// What makes a waiting job pointless.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleOn {
+    /// A newer commit on its subject.
+    pub head: bool,
+    /// Its change or issue was closed or merged.
+    pub closed: bool,
+    /// All checks of its commit are green.
+    pub green: bool,
+}
+
 /// What a matching rule asks for, handed to the store in the accept transaction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobRequest {
     /// The rule.
     pub rule: String,
+    /// The file that it stands in, by its name without folders.
+    pub file: String,
     /// The key under which events join one job.
     pub key: String,
     /// Whether the rule is `per = "commit"`: then an event that comes after the job was sent is late.
     pub per_commit: bool,
+    /// Whether a late event opens one follow-up to the run of its commit: the rule begins its `then` with "resume".
+    pub follow_up: bool,
     /// The happening to claim.
     pub happening: String,
     /// For how long the claim holds; `None`: for good.
     pub claim_for: Option<std::time::Duration>,
     /// What it is about.
     pub subject: String,
+    /// The ticket that the subject belongs to; empty when it stands for itself.
+    pub context: String,
     /// The repository or project.
     pub repo: Option<String>,
     /// The commit.
     pub sha: Option<String>,
     /// Whether the event tells a failure of that commit.
     pub failing: bool,
+    /// Who asked, when a person did: the login, with the kind of the source in front, e.g. `"github:mia"`.
+    pub person: Option<String>,
+    /// How soon it is sent when several could be.
+    pub priority: Priority,
+    /// What is asked of the service.
+    pub action: Action,
+    /// What makes it pointless while it waits.
+    pub stale_on: StaleOn,
     /// How long it must have been quiet before the job is due.
     pub settle: std::time::Duration,
     /// After how long it is due whatever still comes.

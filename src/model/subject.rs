@@ -32,6 +32,8 @@ pub struct Facts {
     pub last_run: Option<i64>,
     /// Whether a run of ours names the branch of this subject as its own.
     pub ours: Option<bool>,
+    /// The ticket or issue that it belongs to, as far as that is known: they share one agent.
+    pub part_of: Option<String>,
 }
 
 impl Facts {
@@ -54,6 +56,7 @@ impl Facts {
         lay(&mut self.last_pusher, newer.last_pusher);
         lay(&mut self.last_run, newer.last_run);
         lay(&mut self.ours, newer.ours);
+        lay(&mut self.part_of, newer.part_of);
     }
 }
 

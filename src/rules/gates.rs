@@ -5,23 +5,16 @@ use serde_json::{Map, Value, json};
 use crate::model::clock::Timestamp;
 use crate::model::decision::GateRecord;
 use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
+use crate::model::job::Job;
 use crate::model::limits::CallClass;
+use crate::model::policy::{Action, Policy};
 
-/// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
-pub const ATTEMPTS: u32 = 3;
-
-/// What a job needs in order to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needs<'a> {
-    /// The classes of the call; a create is charged to create and to standard.
-    pub classes: &'a [CallClass],
-    /// The cap of attempts.
-    pub attempts: u32,
-}
-
-impl Default for Needs<'_> {
-    fn default() -> Self {
-        Self { classes: &[CallClass::Create, CallClass::Standard], attempts: ATTEMPTS }
+/// The windows that a job's call is charged to.
+pub fn classes(job: &Job) -> &'static [CallClass] {
+    match job.action {
+        Action::Run | Action::Tell => &[CallClass::Create, CallClass::Standard],
+        Action::SetupCommands => &[CallClass::SetupCommands],
+        Action::Ban => &[CallClass::Standard],
     }
 }
 
@@ -34,8 +27,8 @@ enum Said {
 
 /// Asks every gate in order (breaker, settle and backoff, attempts, concurrency, window) until one does not let the job
 /// pass; the last record names it.
-pub fn ask(snapshot: &Snapshot, needs: &Needs<'_>) -> GateAnswer {
-    type Gate = fn(&Snapshot, &Needs<'_>) -> (Said, Map<String, Value>);
+pub fn ask(snapshot: &Snapshot, policy: &Policy) -> GateAnswer {
+    type Gate = fn(&Snapshot, &Policy) -> (Said, Map<String, Value>);
     const ORDER: [(&str, Gate); 5] = [
         ("breaker", breaker),
         ("settle", settle),
@@ -45,7 +38,7 @@ pub fn ask(snapshot: &Snapshot, needs: &Needs<'_>) -> GateAnswer {
     ];
     let mut records = Vec::with_capacity(ORDER.len());
     for (gate, question) in ORDER {
-        let (said, inputs) = question(snapshot, needs);
+        let (said, inputs) = question(snapshot, policy);
         let mut record = |decision: &str, reason: &str, until| {
             records.push(GateRecord {
                 gate: gate.to_owned(),
@@ -71,11 +64,11 @@ pub fn ask(snapshot: &Snapshot, needs: &Needs<'_>) -> GateAnswer {
 }
 
 /// No class that the call needs may be frozen.
-fn breaker(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>) {
+fn breaker(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
     let freeze = snapshot
         .freezes
         .iter()
-        .filter(|freeze| freeze.until > snapshot.now && needs.classes.contains(&freeze.class))
+        .filter(|freeze| freeze.until > snapshot.now && classes(&snapshot.job).contains(&freeze.class))
         .max_by_key(|freeze| freeze.until);
     match freeze {
         None => (Said::Pass("no class is frozen".to_owned()), Map::new()),
@@ -87,7 +80,7 @@ fn breaker(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>)
 }
 
 /// The quiet time must be over, and so must the delay after a refused call.
-fn settle(snapshot: &Snapshot, _: &Needs<'_>) -> (Said, Map<String, Value>) {
+fn settle(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
     let job = &snapshot.job;
     let inputs = inputs(json!({ "due_at": job.due_at, "tries": job.tries, "events": job.events }));
     if job.due_at <= snapshot.now {
@@ -98,8 +91,8 @@ fn settle(snapshot: &Snapshot, _: &Needs<'_>) -> (Said, Map<String, Value>) {
 }
 
 /// At most so many distinct commits of one subject are acted upon; nothing is sent while the count cannot be read.
-fn attempts(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>) {
-    let cap = needs.attempts;
+fn attempts(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
+    let cap = policy.attempts;
     let inputs = inputs(json!({ "attempts": snapshot.attempts, "cap": cap, "counted": snapshot.sha_counted }));
     let Some(count) = snapshot.attempts else {
         return (Said::Wait("the count of attempts cannot be read".to_owned(), None), inputs);
@@ -120,8 +113,8 @@ fn attempts(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>
 }
 
 /// One unfinished run per subject.
-fn concurrency(snapshot: &Snapshot, _: &Needs<'_>) -> (Said, Map<String, Value>) {
-    let active = snapshot.active_on_subject;
+fn concurrency(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
+    let active = snapshot.active.on_subject;
     let inputs = inputs(json!({ "active_on_subject": active, "cap": 1 }));
     if active == 0 || snapshot.job.subject.is_empty() {
         return (Said::Pass("no unfinished run on the subject".to_owned()), inputs);
@@ -130,10 +123,10 @@ fn concurrency(snapshot: &Snapshot, _: &Needs<'_>) -> (Said, Map<String, Value>)
 }
 
 /// Every class of the call must have a free slot.
-fn window(snapshot: &Snapshot, needs: &Needs<'_>) -> (Said, Map<String, Value>) {
+fn window(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
     let mut used = Map::new();
     let mut full: Option<(String, Option<Timestamp>)> = None;
-    for class in needs.classes {
+    for class in classes(&snapshot.job) {
         let Some(window) = snapshot.windows.iter().find(|window| window.class == *class) else {
             return (Said::Wait(format!("the window of {class} calls cannot be read"), None), used);
         };

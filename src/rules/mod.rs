@@ -3,7 +3,7 @@
 //! ```text
 //! load ─> compile ─> RuleSet ── judge(Occasion) ─> Judgement { verdict, request }     when a delivery is accepted
 //!                            └─ render(rule, Told…) ─> Rendered                       when its job is released
-//!                    gates::ask(Snapshot, Needs) ─> GateAnswer                        in the transaction that releases it
+//!                    gates::ask(Snapshot, Policy) ─> GateAnswer                       in the transaction that releases it
 //! ```
 //!
 //! Nothing here does input or output except `load.rs`.
@@ -37,6 +37,7 @@ use serde::Serialize;
 use crate::model::decision::{Ruling, Verdict};
 use crate::model::event::{Event, Kind, MOMENT};
 use crate::model::job::JobRequest;
+use crate::model::policy::Policy;
 use crate::model::problem::Problem;
 
 pub use compile::{ReadFile, compile};
@@ -219,10 +220,17 @@ impl RuleSet {
                     failing: matches!(event.kind, Some(Kind::CiFailed | Kind::DeploymentFailed)),
                     settle: rule.settle(event.kind),
                     settle_max: SETTLE_MAX,
+                    ..JobRequest::default()
                 });
                 Judgement { verdict, request, rendered: Some(rendered) }
             }
         }
+    }
+
+    /// What the rule says about its jobs; the usual, if there is no such rule any more.
+    pub fn policy(&self, rule: &str) -> Policy {
+        let _ = rule;
+        Policy { rules_hash: self.hash.clone(), ..Policy::default() }
     }
 
     /// Renders the prompt, repository and model of a job of the rule `rule`, from its events in the order of joining, under

@@ -16,6 +16,8 @@ use crate::model::access::AccessToken;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
+use crate::model::job::Job;
+use crate::model::policy::Policy;
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
@@ -57,8 +59,10 @@ pub struct AdminParts {
     pub sources: Vec<(String, SourceKind)>,
     /// The rules in force.
     pub rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
-    /// What the gates of the rules in force say to a job.
-    pub gates: Box<dyn Fn(&Snapshot) -> GateAnswer + Send + Sync>,
+    /// What the rules in force say about a job.
+    pub policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
+    /// What the gates say to a job.
+    pub gates: Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -71,7 +75,8 @@ pub struct Admin {
     pub(super) hosts: Vec<String>,
     pub(super) sources: Vec<(String, SourceKind)>,
     pub(super) rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
-    pub(super) gates: Box<dyn Fn(&Snapshot) -> GateAnswer + Send + Sync>,
+    pub(super) policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
+    pub(super) gates: Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>,
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) pages: Pages,
     pub(super) started_at: Timestamp,
@@ -95,6 +100,7 @@ impl Admin {
             hosts: parts.hosts,
             sources: parts.sources,
             rules: parts.rules,
+            policy: parts.policy,
             gates: parts.gates,
             metrics: parts.metrics,
         }

@@ -7,6 +7,7 @@ use super::problem::Refusal;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, GateOutcome, WindowUse};
 use crate::model::job::{Job, JobState};
+use crate::model::policy::Policy;
 use crate::model::run::{RunPhase, RunRecord, phase_of};
 use crate::store::{PageRequest, RunFilter};
 
@@ -46,17 +47,20 @@ impl Admin {
     /// Asks the gates why each queued job waits and until when. Nothing is written: the answer may differ a moment
     /// later, and a pause must not rewrite a million rows.
     pub(super) async fn ask_gates(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
-        let queued: Vec<Job> = jobs.iter().filter(|job| job.state == JobState::Queued).cloned().collect();
+        let queued = jobs.iter().filter(|job| job.state == JobState::Queued);
+        let queued: Vec<(Job, Policy)> = queued.map(|job| (job.clone(), (self.policy)(job))).collect();
         if queued.is_empty() {
             return Ok(());
         }
-        for snapshot in self.store.snapshots(&queued).await? {
-            let answer = (self.gates)(&snapshot);
+        for snapshot in self.store.snapshots(queued).await? {
+            let answer = (self.gates)(&snapshot, &(self.policy)(&snapshot.job));
             let Some(job) = jobs.iter_mut().find(|job| job.id == snapshot.job.id) else { continue };
             (job.reason, job.until) = match answer.outcome {
                 GateOutcome::Go => ("ready to be sent".to_owned(), None),
                 GateOutcome::Wait(reason, until) => (reason, until),
-                GateOutcome::Hold(reason) | GateOutcome::Dead(reason) => (reason, None),
+                GateOutcome::Hold(reason) | GateOutcome::Superseded(reason) | GateOutcome::Dead(reason) => {
+                    (reason, None)
+                }
             };
             job.gates = answer.records;
         }

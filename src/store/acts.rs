@@ -5,7 +5,8 @@ use super::sqlite::begin;
 use super::{Store, jobs};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
-use crate::model::job::JobState;
+use crate::model::job::{JobState, StaleOn};
+use crate::model::policy::Priority;
 
 impl Store {
     /// Holds a queued or uncertain job for a person. With a revision, only if it has not changed since.
@@ -65,6 +66,13 @@ impl Store {
                 source: &old.source,
                 key: &old.key,
                 subject: &old.subject,
+                context: &old.context,
+                file: &old.file,
+                person: old.person.as_deref(),
+                priority: Priority::People,
+                action: old.action,
+                target: old.target,
+                stale_on: StaleOn::default(),
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),
                 // What a person asks for is no attempt.

@@ -6,7 +6,8 @@ use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx};
 use super::{rows, sql};
 use crate::model::clock::Timestamp;
-use crate::model::job::{Job, JobState};
+use crate::model::job::{Job, JobState, StaleOn};
+use crate::model::policy::{Action, Priority};
 
 /// What a new job starts with.
 #[derive(Debug)]
@@ -16,6 +17,13 @@ pub(super) struct NewJob<'a> {
     pub(super) source: &'a str,
     pub(super) key: &'a str,
     pub(super) subject: &'a str,
+    pub(super) context: &'a str,
+    pub(super) file: &'a str,
+    pub(super) person: Option<&'a str>,
+    pub(super) priority: Priority,
+    pub(super) action: Action,
+    pub(super) target: Option<i64>,
+    pub(super) stale_on: StaleOn,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
     pub(super) failing: bool,
@@ -27,14 +35,14 @@ pub(super) struct NewJob<'a> {
     pub(super) reason: &'a str,
 }
 
-/// Makes queued jobs. Lanes (rule and repository) are what a blocked head must not hold up for others.
+/// Makes queued jobs. Lanes (priority, rule, repository and source) are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in sql::runs(made) {
         let mut query = sql::many(
-            "INSERT INTO jobs (id, rule, source, key, lane, subject, repo, sha, failing, state, reason, created_at, due_at, \
-             settled_by, updated_at, events, retry_of)",
+            "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
+             stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
             run.len(),
-            17,
+            24,
             "",
         );
         for job in run {
@@ -43,8 +51,15 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.rule)
                 .bind(job.source)
                 .bind(job.key)
-                .bind(format!("{}\u{1f}{}", job.rule, job.repo.unwrap_or_default()))
+                .bind(lane(job))
                 .bind(job.subject)
+                .bind(job.context)
+                .bind(job.file)
+                .bind(job.person)
+                .bind(job.priority.rank())
+                .bind(job.action.as_str())
+                .bind(job.target)
+                .bind(rows::stale_words(job.stale_on))
                 .bind(job.repo)
                 .bind(job.sha)
                 .bind(i64::from(job.failing))
@@ -62,6 +77,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     Ok(())
 }
 
+fn lane(job: &NewJob<'_>) -> String {
+    [&job.priority.rank().to_string(), job.rule, job.repo.unwrap_or_default(), job.source].join("\u{1f}")
+}
+
 /// One job with its run.
 pub(super) async fn find(conn: &mut Conn, id: &str) -> Result<Option<Job>> {
     let row = sqlx::query(by_id(rows::JOB)).bind(id).fetch_optional(conn).await?;
@@ -74,8 +93,7 @@ pub(super) async fn get(conn: &mut Conn, id: &str) -> Result<Job> {
 }
 
 fn by_id(select: &'static str) -> sqlx::AssertSqlSafe<String> {
-    // Newest run first: a job has more than one only after it was adopted anew.
-    sqlx::AssertSqlSafe(format!("{select} WHERE j.id = $1 ORDER BY r.id DESC LIMIT 1"))
+    sqlx::AssertSqlSafe(format!("{select} WHERE j.id = $1"))
 }
 
 /// How a job's state changes.

@@ -11,9 +11,10 @@ use super::sqlite::{Conn, Tx, begin};
 use super::{Store, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
-use crate::model::gate::{Freeze, GateAnswer, GateOutcome, Snapshot, WindowUse};
+use crate::model::gate::{Active, Freeze, GateAnswer, GateOutcome, Snapshot, WindowUse};
 use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
+use crate::model::policy::Policy;
 
 /// An event that joined a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +44,8 @@ pub struct Release {
     pub note: String,
     /// The windows that the call is charged to.
     pub classes: Vec<CallClass>,
-    /// The group in which attempts are counted; empty for all rules together.
-    pub attempt_group: String,
+    /// What the rule says about its jobs, under the rules that rendered the prompt.
+    pub policy: Policy,
 }
 
 /// What became of a release.
@@ -66,11 +67,16 @@ pub enum Released {
     },
     /// A person is needed.
     Held,
+    /// Something newer made it pointless.
+    Superseded,
     /// It can never be sent.
     Dead,
     /// It changed since it was rendered: look again.
     Changed,
 }
+
+/// The group in which attempts are counted: all rules together.
+const GROUP: &str = "";
 
 /// The heads of all lanes that have one: of each rule and repository the job that is due first and whose subject has no
 /// unfinished run. The lanes are walked by index, so that what waits behind a head costs nothing.
@@ -79,7 +85,7 @@ const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
      SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > lanes.lane) FROM lanes \
      WHERE lanes.lane IS NOT NULL), \
      heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = lanes.lane AND j.queued_due <= $1 \
-     AND NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.subject) ORDER BY j.queued_due, j.id LIMIT 1) \
+     AND NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context) ORDER BY j.queued_due, j.id LIMIT 1) \
      FROM lanes WHERE lanes.lane IS NOT NULL)";
 
 impl Store {
@@ -146,7 +152,7 @@ impl Store {
             return Ok(Released::Changed);
         }
         let common = Common::read(&mut tx, &self.inner.limits, now).await?;
-        let snapshot = common.snapshot(&mut tx, job, &request.attempt_group, now).await?;
+        let snapshot = common.snapshot(&mut tx, job, &request.policy, now).await?;
         let GateAnswer { outcome, records } = ask(&snapshot);
         let id = request.job.as_str();
         let released = match outcome {
@@ -154,6 +160,10 @@ impl Store {
             GateOutcome::Hold(reason) => {
                 leave_queue(&mut tx, id, JobState::Held, &reason, now).await?;
                 Released::Held
+            }
+            GateOutcome::Superseded(reason) => {
+                leave_queue(&mut tx, id, JobState::Superseded, &reason, now).await?;
+                Released::Superseded
             }
             GateOutcome::Dead(reason) => {
                 leave_queue(&mut tx, id, JobState::Dead, &reason, now).await?;
@@ -165,7 +175,7 @@ impl Store {
                     return Ok(Released::Waits { reason, until });
                 }
                 let call = calls::begin_call(&mut tx, &request.classes, id, now).await?;
-                let attempt = count_attempt(&mut tx, &snapshot, &request.attempt_group, now).await?;
+                let attempt = count_attempt(&mut tx, &snapshot, now).await?;
                 keep_prompt(&mut tx, id, &request.prompt, &request.note).await?;
                 leave_queue(&mut tx, id, JobState::Submitting, &request.note, now).await?;
                 sqlx::query(
@@ -193,13 +203,13 @@ impl Store {
     }
 
     /// What the gates would look at for these jobs now; for showing why each waits.
-    pub async fn snapshots(&self, waiting: &[Job]) -> Result<Vec<Snapshot>> {
+    pub async fn snapshots(&self, waiting: Vec<(Job, Policy)>) -> Result<Vec<Snapshot>> {
         let mut conn = self.inner.readers.acquire().await?;
         let now = self.inner.clock.now();
         let common = Common::read(&mut conn, &self.inner.limits, now).await?;
         let mut snapshots = Vec::with_capacity(waiting.len());
-        for job in waiting {
-            snapshots.push(common.snapshot(&mut conn, job.clone(), "", now).await?);
+        for (job, policy) in waiting {
+            snapshots.push(common.snapshot(&mut conn, job, &policy, now).await?);
         }
         Ok(snapshots)
     }
@@ -219,23 +229,31 @@ impl Common {
         Ok(Self { freezes, windows })
     }
 
-    async fn snapshot(&self, conn: &mut Conn, job: Job, group: &str, now: Timestamp) -> Result<Snapshot> {
+    async fn snapshot(&self, conn: &mut Conn, job: Job, _policy: &Policy, now: Timestamp) -> Result<Snapshot> {
         let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM jobs WHERE busy = $1 AND id <> $2) AS active, \
+            "SELECT (SELECT COUNT(*) FROM jobs WHERE busy = $5 AND id <> $2) AS active, \
              (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
              (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND sha = $4 AND cleared_by IS NULL) \
              AS counted",
         )
         .bind(&job.subject)
         .bind(&job.id)
-        .bind(group)
+        .bind(GROUP)
         .bind(job.sha.as_deref().unwrap_or_default())
+        .bind(&job.context)
         .fetch_one(conn)
         .await?;
         let active: i64 = row.try_get("active")?;
         Ok(Snapshot {
             now,
-            active_on_subject: active as u32,
+            facts: None,
+            green: false,
+            pauses: Vec::new(),
+            active: Active { on_subject: active as u32, ..Active::default() },
+            checks: None,
+            budgets: Vec::new(),
+            sent_by_rule: 0,
+            newest_run: None,
             attempts: Some(row.try_get::<i64, _>("attempts")? as u32),
             sha_counted: row.try_get::<i64, _>("counted")? > 0,
             freezes: self.freezes.clone(),
@@ -251,7 +269,7 @@ async fn leave_queue(tx: &mut Tx<'_>, job: &str, to: JobState, reason: &str, now
 }
 
 /// Counts the commit as acted upon, once however many jobs act on it; answers which attempt this is.
-async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, group: &str, now: Timestamp) -> Result<u32> {
+async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, now: Timestamp) -> Result<u32> {
     let so_far = snapshot.attempts.ok_or_else(|| StoreError::Conflict("attempts could not be counted".into()))?;
     let Some(sha) = snapshot.job.sha.as_deref().filter(|_| snapshot.job.failing && !snapshot.job.subject.is_empty())
     else {
@@ -262,7 +280,7 @@ async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, group: &str, now: T
          ON CONFLICT (subject, sha, grp) DO UPDATE SET job = excluded.job, made_at = excluded.made_at, \
          cleared_by = NULL WHERE attempts.cleared_by IS NOT NULL",
     )
-    .bind(group)
+    .bind(GROUP)
     .bind(&snapshot.job.subject)
     .bind(sha)
     .bind(&snapshot.job.id)

@@ -9,15 +9,17 @@ use super::errors::{Result, StoreError};
 use crate::model::clock::Timestamp;
 use crate::model::decision::Verdict;
 use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
-use crate::model::job::{Job, JobState};
+use crate::model::job::{Job, JobState, StaleOn};
+use crate::model::policy::{Action, Priority};
 use crate::model::run::{Run, RunRecord};
 
 /// The columns of a job with its newest run, for [`job`].
-pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.repo, j.sha, j.failing, j.state, j.reason, \
+pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.context, j.file, \
+    j.person, j.priority, j.action, j.target, j.resumed, j.approved, j.hold_until, j.stale_on, j.rules_hash, j.repo, j.sha, j.failing, j.state, j.reason, \
     j.created_at, j.due_at, j.updated_at, j.submitted_at, j.ended_at, j.tries, j.attempt, j.events, j.revision, \
     j.retry_of, j.gates, r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
     r.summary AS run_summary, r.pull_requests AS run_pull_requests \
-    FROM jobs j LEFT JOIN runs r ON r.job = j.id";
+    FROM jobs j LEFT JOIN runs r ON r.id = j.run";
 
 /// The columns of a run with its job, for [`run_record`].
 pub(super) const RUN: &str = "SELECT r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
@@ -54,6 +56,27 @@ pub(super) fn state(text: &str) -> Result<JobState> {
     text.parse().map_err(|detail: String| corrupt("jobs", "state", detail))
 }
 
+fn priority(rank: i64) -> Result<Priority> {
+    let known = usize::try_from(rank).ok().and_then(|rank| Priority::ALL.get(rank).copied());
+    known.ok_or_else(|| corrupt("jobs", "priority", rank))
+}
+
+fn action(text: &str) -> Result<Action> {
+    let known = Action::ALL.into_iter().find(|action| action.as_str() == text);
+    known.ok_or_else(|| corrupt("jobs", "action", text))
+}
+
+/// What makes a job stale, as a row holds it.
+pub(super) fn stale_words(on: StaleOn) -> String {
+    let words = [(on.head, "head"), (on.closed, "closed"), (on.green, "green")];
+    words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn stale_on(words: &str) -> StaleOn {
+    let has = |wanted| words.split(' ').any(|word| word == wanted);
+    StaleOn { head: has("head"), closed: has("closed"), green: has("green") }
+}
+
 pub(super) fn job(row: &SqliteRow) -> Result<Job> {
     let run = if row.try_get::<Option<i64>, _>("run_id")?.is_some() { Some(run(row)?) } else { None };
     Ok(Job {
@@ -62,6 +85,17 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
         source: row.try_get("source")?,
         key: row.try_get("key")?,
         subject: row.try_get("subject")?,
+        context: row.try_get("context")?,
+        file: row.try_get("file")?,
+        person: row.try_get("person")?,
+        priority: priority(row.try_get("priority")?)?,
+        action: action(row.try_get("action")?)?,
+        target: row.try_get("target")?,
+        resumed: row.try_get::<i64, _>("resumed")? == 1,
+        approved: row.try_get::<i64, _>("approved")? == 1,
+        hold_until: time(row, "hold_until")?,
+        stale_on: stale_on(row.try_get("stale_on")?),
+        rules_hash: row.try_get("rules_hash")?,
         repo: row.try_get("repo")?,
         sha: row.try_get("sha")?,
         failing: row.try_get::<i64, _>("failing")? == 1,

@@ -69,6 +69,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .bind(now.0)
     .execute(&mut **tx)
     .await?;
+    sqlx::query("UPDATE jobs SET run = $2 WHERE id = $1").bind(job).bind(run.id).execute(&mut **tx).await?;
     let subject = subject_of(tx, job).await?;
     teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
 }

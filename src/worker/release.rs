@@ -5,12 +5,9 @@ use std::sync::Arc;
 use super::prepare::Prepared;
 use super::{Again, LOOK_EVERY, Result, Worker, sooner};
 use crate::model::gate::{GateOutcome, Snapshot};
-use crate::model::limits::CallClass;
-use crate::rules::gates::{self, ATTEMPTS, Needs};
+use crate::rules::gates;
 use crate::store::{Release, Released, StoreError};
 
-/// What a create needs.
-const NEEDS: Needs<'_> = Needs { classes: &[CallClass::Create, CallClass::Standard], attempts: ATTEMPTS };
 /// How many lanes are looked at in one go.
 const LANES: u32 = 256;
 
@@ -31,7 +28,11 @@ impl Worker {
             let mut moved = false;
             let mut next = None;
             let candidates = self.inner.store.candidates(LANES).await?;
-            for snapshot in self.inner.store.snapshots(&candidates).await? {
+            let candidates = candidates.into_iter().map(|job| {
+                let policy = self.inner.rules.policy(&job.rule);
+                (job, policy)
+            });
+            for snapshot in self.inner.store.snapshots(candidates.collect()).await? {
                 match self.step(&snapshot).await? {
                     Step::Moved => moved = true,
                     // Those before it have used what the others were to get: look again before more is rendered.
@@ -51,7 +52,8 @@ impl Worker {
     /// One candidate. The gates are asked before anything is read or rendered, so that a job that waits costs little;
     /// what counts is what they say again in the transaction.
     async fn step(&self, snapshot: &Snapshot) -> Result<Step> {
-        if let GateOutcome::Wait(_, until) = gates::ask(snapshot, &NEEDS).outcome {
+        if let GateOutcome::Wait(_, until) = gates::ask(snapshot, &self.inner.rules.policy(&snapshot.job.rule)).outcome
+        {
             return Ok(Step::Waits(until));
         }
         match self.release(snapshot).await {
@@ -83,22 +85,23 @@ impl Worker {
                 return Ok(Step::Moved);
             }
         };
+        let policy = inner.rules.policy(&job.rule);
         let release = Release {
             job: job.id.clone(),
             revision: job.revision,
             prompt: request.prompt.clone(),
             note,
-            classes: NEEDS.classes.to_vec(),
-            attempt_group: String::new(),
+            classes: gates::classes(job).to_vec(),
+            policy: policy.clone(),
         };
-        Ok(match inner.store.release(release, |snapshot| gates::ask(snapshot, &NEEDS)).await? {
+        Ok(match inner.store.release(release, |snapshot| gates::ask(snapshot, &policy)).await? {
             Released::Go { job, call } => {
                 tracing::info!(job = job.id, rule = job.rule, subject = job.subject, "released");
                 tokio::spawn(self.clone().submit(*job, call, request, permit));
                 Step::Moved
             }
             Released::Waits { until, .. } => Step::WaitsNow(until),
-            Released::Held | Released::Dead | Released::Changed => Step::Moved,
+            Released::Held | Released::Superseded | Released::Dead | Released::Changed => Step::Moved,
         })
     }
 }

@@ -19,6 +19,7 @@ use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
 use hookrun::model::limits::{CallClass, ClassLimits};
+use hookrun::model::policy::Policy;
 use hookrun::model::run::{Run, RunChange};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
 use hookrun::store::{Release, Released, Store, StoreOptions};
@@ -119,9 +120,7 @@ impl World {
             repo: Some(format!("acme/{HOSTILE}")),
             sha: Some("4f2a9c0e".to_owned()),
             failing: true,
-            claim_for: None,
-            settle: Duration::ZERO,
-            settle_max: Duration::ZERO,
+            ..JobRequest::default()
         };
         let verdicts = vec![verdict(rule, Ruling::Queued, ""), verdict("quiet-rule", Ruling::NoMatch, "branch")];
         let acceptance = self.acceptance(Some(Kind::CiFailed), subject, verdicts, vec![(0, request)]);
@@ -137,7 +136,7 @@ impl World {
             prompt: format!("Fix it. {HOSTILE}\nhookrun job {job}"),
             note: String::new(),
             classes: vec![CallClass::Create, CallClass::Standard],
-            attempt_group: String::new(),
+            policy: Policy::default(),
         };
         let go = |_: &_| GateAnswer { outcome: GateOutcome::Go, records: Vec::new() };
         let Released::Go { call, .. } = self.store.release(release, go).await.unwrap() else {
@@ -186,7 +185,8 @@ impl World {
             hosts: vec!["hookrun.example".to_owned()],
             sources: vec![("github".to_owned(), SourceKind::Github)],
             rules: Box::new(move || RulesInForce { hash: "9f8e7d6c5b4a3f2e".to_owned(), rules: rules.clone() }),
-            gates: Box::new(move |snapshot| GateAnswer {
+            policy: Box::new(|_| Policy::default()),
+            gates: Box::new(move |snapshot, _| GateAnswer {
                 outcome: GateOutcome::Wait(
                     format!("settling since {} {HOSTILE}", snapshot.job.created_at.0),
                     Some(until),

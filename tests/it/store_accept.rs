@@ -6,6 +6,7 @@ use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::DeliveryOutcome;
 use hookrun::model::job::{JobRequest, JobState};
+use hookrun::model::policy::Policy;
 use hookrun::store::StoreError;
 
 use super::store_support::{House, alive, open, request};
@@ -56,7 +57,7 @@ async fn a_job_that_may_have_a_run_swallows_no_event_while_a_person_is_asked() {
     assert_ne!(other.id, job.id);
     // Its subject is not free: the run may be there.
     assert!(house.store.candidates(10).await.unwrap().is_empty());
-    assert_eq!(house.store.snapshots(std::slice::from_ref(&other)).await.unwrap()[0].active_on_subject, 1);
+    assert_eq!(house.store.snapshots(vec![(other.clone(), Policy::default())]).await.unwrap()[0].active.on_subject, 1);
     // Nobody may send it again without saying that there is none.
     assert!(matches!(house.store.retry(&job.id).await, Err(StoreError::Conflict(_))));
     house.store.adopt(&job.id, &alive(7), "a person said so").await.unwrap();

@@ -51,7 +51,7 @@ async fn a_release_is_all_or_nothing() {
         .store
         .release(release(&job.id, job.revision), |snapshot| {
             assert_eq!(snapshot.job, job);
-            assert_eq!((snapshot.active_on_subject, snapshot.attempts, snapshot.sha_counted), (0, Some(0), false));
+            assert_eq!((snapshot.active.on_subject, snapshot.attempts, snapshot.sha_counted), (0, Some(0), false));
             assert_eq!(snapshot.windows.len(), CallClass::ALL.len());
             answer(GateOutcome::Wait("not yet".into(), Some(until)))
         })

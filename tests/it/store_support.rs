@@ -13,6 +13,7 @@ use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{CallClass, ClassLimits};
+use hookrun::model::policy::Policy;
 use hookrun::model::run::Run;
 use hookrun::store::{CallId, Release, Released, Store, StoreOptions};
 use tempfile::TempDir;
@@ -161,7 +162,7 @@ impl House {
 
     pub(crate) async fn counted(&self, job: &str) -> Option<u32> {
         let job = self.job(job).await;
-        self.store.snapshots(&[job]).await.unwrap()[0].attempts
+        self.store.snapshots(vec![(job, Policy::default())]).await.unwrap()[0].attempts
     }
 }
 
@@ -195,9 +196,8 @@ pub(crate) fn request(key: &str, happening: &str) -> JobRequest {
         repo: Some("acme/widgets".into()),
         sha: Some("a1".into()),
         failing: true,
-        claim_for: None,
-        settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),
+        ..JobRequest::default()
     }
 }
 
@@ -208,7 +208,7 @@ pub(crate) fn release(job: &str, revision: i64) -> Release {
         prompt: format!("Fix it.\nhookrun job {job}"),
         note: String::new(),
         classes: CREATE.to_vec(),
-        attempt_group: String::new(),
+        policy: Policy::default(),
     }
 }
 

@@ -14,7 +14,8 @@ use hookrun::intake::{Door, Intake, Receipt, Rejection};
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
 use hookrun::model::job::Job;
-use hookrun::rules::gates::{self, Needs};
+use hookrun::model::policy::Policy;
+use hookrun::rules::gates;
 use hookrun::rules::{JobContext, Places, RuleSet, Told, compile};
 use hookrun::store::{JobFilter, PageRequest, Release, Released};
 use hookrun::webhook::{Auth, SourceSpec};
@@ -113,9 +114,9 @@ impl Room {
             prompt: self.prompt(job).await,
             note: String::new(),
             classes: CREATE.to_vec(),
-            attempt_group: String::new(),
+            policy: Policy::default(),
         };
-        self.house.store.release(request, |snapshot| gates::ask(snapshot, &Needs::default())).await.unwrap()
+        self.house.store.release(request, |snapshot| gates::ask(snapshot, &Policy::default())).await.unwrap()
     }
 
     /// Releases a job that must go, and starts its run.

@@ -1,10 +1,11 @@
 //! The gates before a job is sent, one by one and in their order.
 
 use hookrun::model::clock::Timestamp;
-use hookrun::model::gate::{Freeze, GateOutcome, Snapshot, WindowUse};
-use hookrun::model::job::{Job, JobState};
+use hookrun::model::gate::{Active, Freeze, GateOutcome, Snapshot, WindowUse};
+use hookrun::model::job::Job;
 use hookrun::model::limits::CallClass;
-use hookrun::rules::gates::{Needs, ask};
+use hookrun::model::policy::Policy;
+use hookrun::rules::gates::ask;
 
 fn snapshot() -> Snapshot {
     let job = Job {
@@ -13,40 +14,26 @@ fn snapshot() -> Snapshot {
         source: "github".to_owned(),
         key: "k".to_owned(),
         subject: "github.com/acme/widgets@fix".to_owned(),
-        repo: None,
         sha: Some("abc".to_owned()),
         failing: true,
-        state: JobState::Queued,
-        reason: String::new(),
-        until: None,
-        created_at: Timestamp(0),
         due_at: Timestamp(1_000),
-        updated_at: Timestamp(0),
-        submitted_at: None,
-        ended_at: None,
-        tries: 0,
-        attempt: 0,
         events: 1,
         revision: 1,
-        retry_of: None,
-        gates: Vec::new(),
-        run: None,
+        ..Job::default()
     };
     let window = |class, limit| WindowUse { class, used: 0, limit, next_free: None };
     Snapshot {
         job,
         now: Timestamp(1_000),
-        active_on_subject: 0,
         attempts: Some(0),
-        sha_counted: false,
-        freezes: Vec::new(),
         windows: vec![window(CallClass::Create, 10), window(CallClass::Standard, 60)],
+        ..Snapshot::default()
     }
 }
 
 #[track_caller]
 fn answers(snapshot: &Snapshot, gate: &str, outcome: &GateOutcome) {
-    let answer = ask(snapshot, &Needs::default());
+    let answer = ask(snapshot, &Policy::default());
     assert_eq!(answer.outcome, *outcome);
     assert_eq!(answer.records.last().unwrap().gate, gate);
 }
@@ -57,7 +44,7 @@ fn wait(reason: &str, until: Option<i64>) -> GateOutcome {
 
 #[test]
 fn a_due_job_goes_and_every_gate_leaves_a_record() {
-    let answer = ask(&snapshot(), &Needs::default());
+    let answer = ask(&snapshot(), &Policy::default());
     assert_eq!(answer.outcome, GateOutcome::Go);
     let records: Vec<_> =
         answer.records.iter().map(|record| (record.gate.as_str(), record.decision.as_str())).collect();
@@ -107,7 +94,7 @@ fn at_the_cap_a_new_commit_is_dead_and_a_counted_one_is_not() {
 
 #[test]
 fn one_unfinished_run_per_subject() {
-    let busy = Snapshot { active_on_subject: 1, ..snapshot() };
+    let busy = Snapshot { active: Active { on_subject: 1, ..Active::default() }, ..snapshot() };
     answers(&busy, "concurrency", &wait("another run on github.com/acme/widgets@fix is not finished", None));
 }
 

@@ -299,9 +299,8 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         repo: Some(repo.to_owned()),
         sha: Some(sha.to_owned()),
         failing: true,
-        claim_for: None,
-        settle: Duration::ZERO,
         settle_max: Duration::from_mins(30),
+        ..JobRequest::default()
     };
     let verdict = Verdict {
         rule: "fix".to_owned(),

@@ -1,0 +1,97 @@
+-- What rules say about their jobs after they were made: context, person, priority, approval, budgets, pauses, notices.
+
+DROP INDEX jobs_busy;
+DROP INDEX jobs_lanes;
+DROP INDEX jobs_due;
+
+-- The subject, or the ticket that it belongs to: one context has one agent.
+ALTER TABLE jobs ADD COLUMN context TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN file TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN person TEXT;
+-- 0 people, 1 urgent, 2 normal, 3 background.
+ALTER TABLE jobs ADD COLUMN priority BIGINT NOT NULL DEFAULT 2;
+ALTER TABLE jobs ADD COLUMN action TEXT NOT NULL DEFAULT 'run';
+-- The run that it is said to.
+ALTER TABLE jobs ADD COLUMN target BIGINT;
+-- The run that it made or told.
+ALTER TABLE jobs ADD COLUMN run BIGINT;
+ALTER TABLE jobs ADD COLUMN resumed BIGINT NOT NULL DEFAULT 0;
+-- When the run that it told was seen to leave its old end, or to have the message in its trace.
+ALTER TABLE jobs ADD COLUMN heard_at BIGINT;
+ALTER TABLE jobs ADD COLUMN approved BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN hold_until BIGINT;
+-- Words of: head, closed, green.
+ALTER TABLE jobs ADD COLUMN stale_on TEXT NOT NULL DEFAULT '';
+-- A gate that looks at this job alone (a budget of its subject or person) let it wait until then: its lane goes on.
+ALTER TABLE jobs ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN rules_hash TEXT NOT NULL DEFAULT '';
+
+-- Made anew below. Not before other columns stand behind them: SQLite leaves out too much when it drops the last one.
+ALTER TABLE jobs DROP COLUMN busy;
+ALTER TABLE jobs DROP COLUMN queued_lane;
+ALTER TABLE jobs DROP COLUMN queued_due;
+
+UPDATE jobs SET context = subject;
+UPDATE jobs SET run = (SELECT MAX(r.id) FROM runs r WHERE r.job = jobs.id);
+UPDATE jobs SET lane = priority || char(31) || rule || char(31) || COALESCE(repo, '') || char(31) || source
+  WHERE state = 'queued' OR state = 'held';
+
+-- 1 while it has, or may have, an unfinished run; and its context then.
+ALTER TABLE jobs ADD COLUMN active BIGINT GENERATED ALWAYS AS (CASE WHEN state IN ('submitting', 'uncertain', 'running')
+  OR (state = 'held' AND submitted_at IS NOT NULL) THEN 1 ELSE 0 END) VIRTUAL;
+ALTER TABLE jobs ADD COLUMN busy TEXT GENERATED ALWAYS AS (CASE WHEN state IN ('submitting', 'uncertain', 'running')
+  OR (state = 'held' AND submitted_at IS NOT NULL) THEN NULLIF(context, '') END) VIRTUAL;
+ALTER TABLE jobs ADD COLUMN queued_lane TEXT GENERATED ALWAYS AS (CASE WHEN state = 'queued' THEN lane END) VIRTUAL;
+ALTER TABLE jobs ADD COLUMN queued_due BIGINT GENERATED ALWAYS AS (CASE WHEN state = 'queued'
+  THEN MAX(due_at, not_before) END) VIRTUAL;
+CREATE INDEX jobs_lanes ON jobs (queued_lane, queued_due, id) WHERE queued_lane IS NOT NULL;
+CREATE INDEX jobs_due ON jobs (queued_due) WHERE queued_due IS NOT NULL;
+CREATE INDEX jobs_busy ON jobs (busy) WHERE busy IS NOT NULL;
+CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active = 1;
+CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
+CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
+CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
+
+-- When each lane was last served, so that lanes of one priority take turns.
+CREATE TABLE lanes (
+  lane TEXT PRIMARY KEY,
+  served_at BIGINT NOT NULL
+);
+
+-- Budgets are windows in `calls` as well: their class is a scope and a name, e.g. 'rule:fix-failed-checks', 'all:'.
+CREATE INDEX calls_of_purpose ON calls (purpose);
+
+CREATE TABLE pauses (
+  scope TEXT NOT NULL,
+  name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  by_whom TEXT NOT NULL,
+  since_at BIGINT NOT NULL,
+  until_at BIGINT,
+  PRIMARY KEY (scope, name)
+);
+
+CREATE TABLE notices (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  about TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  job TEXT NOT NULL,
+  said_at BIGINT NOT NULL,
+  settled_at BIGINT,
+  text TEXT NOT NULL,
+  details TEXT NOT NULL
+);
+CREATE UNIQUE INDEX notices_open ON notices (kind, about) WHERE settled_at IS NULL;
+
+-- Names under which a ticket or issue may be mentioned elsewhere, e.g. 'OPS-17'; two sites may use the same one.
+CREATE TABLE aliases (
+  alias TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  seen_at BIGINT NOT NULL,
+  PRIMARY KEY (alias, subject)
+);
+CREATE INDEX aliases_age ON aliases (seen_at);
+
+-- How many runs a rule has started, ever.
+ALTER TABLE rule_counts ADD COLUMN sent BIGINT NOT NULL DEFAULT 0;

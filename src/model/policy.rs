@@ -1,0 +1,250 @@
+//! What a rule says about its jobs after they were made: how much, by whose leave, when, and what is done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::hours::Hours;
+
+/// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
+pub const ATTEMPTS: u32 = 3;
+
+/// How many unfinished runs one subject may have, when no rule says otherwise.
+pub const RUNNING_ON_SUBJECT: u32 = 1;
+
+/// What the gates ask of a job: its rule's own words, laid over the ceilings of the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Hash of the rules that it was read from.
+    pub rules_hash: String,
+    /// The cap of attempts.
+    pub attempts: u32,
+    /// Budgets and caps, the rule's own and the ceilings that bind it.
+    pub limits: Vec<Limit>,
+    /// The file that the rule stands in, by its name without folders: what a ceiling `[rules.files."team.toml"]` names.
+    pub file: String,
+    /// Whether a person must agree.
+    pub approval: Approval,
+    /// For how long a job waits for that person; then the answer is no.
+    pub approval_wait: Option<Duration>,
+    /// When jobs may be sent.
+    pub hours: Option<Hours>,
+    /// Whether a job waits until every check of its commit has ended.
+    pub settle_checks: bool,
+    /// What a job does, in this order of preference.
+    pub then: Vec<Then>,
+    /// What is done about a run whose head has moved or whose change was closed.
+    pub on_stale: OnStale,
+    /// What is asked of the service.
+    pub action: Action,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            rules_hash: String::new(),
+            attempts: ATTEMPTS,
+            limits: Vec::new(),
+            file: String::new(),
+            approval: Approval::Never,
+            approval_wait: None,
+            hours: None,
+            settle_checks: false,
+            then: vec![Then::Start],
+            on_stale: OnStale::Leave,
+            action: Action::Run,
+        }
+    }
+}
+
+/// What a limit counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Every run of this installation.
+    All,
+    /// The runs of all rules of one file.
+    File,
+    /// The runs of one rule.
+    Rule,
+    /// The runs in one repository or project.
+    Repo,
+    /// The runs about one subject.
+    Subject,
+    /// The runs that one person asked for.
+    Person,
+}
+
+impl Scope {
+    /// The scope as settings, rows and pages spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::File => "file",
+            Self::Rule => "rule",
+            Self::Repo => "repo",
+            Self::Subject => "subject",
+            Self::Person => "person",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How much of something there may be, over one scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is counted together.
+    pub scope: Scope,
+    /// How many of it.
+    pub bound: Bound,
+}
+
+/// How many: in a sliding window, or at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// So many runs in any stretch of time of this length, written `"10/day"`.
+    Rate {
+        /// How many.
+        count: u32,
+        /// In how long.
+        per: Duration,
+    },
+    /// So many unfinished runs at once, written `"2 running"`.
+    Running(u32),
+}
+
+/// Whether a person must agree before a job is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody is asked.
+    Never,
+    /// Every time.
+    Always,
+    /// When the rule has started so many runs in this time already.
+    Above {
+        /// How many.
+        count: u32,
+        /// In how long.
+        per: Duration,
+    },
+    /// For the first so many runs of the rule.
+    First(u32),
+}
+
+/// What may be done with a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Tell the run that worked on the same subject.
+    Resume,
+    /// Start a run.
+    Start,
+    /// Hold the job for a person.
+    Hold,
+}
+
+/// What is done about a run whose head has moved or whose change was closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStale {
+    /// Nothing.
+    #[default]
+    Leave,
+    /// The run is told.
+    Tell,
+    /// The change is banned, which stops its agents.
+    Ban,
+}
+
+/// What is asked of the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A run: made or resumed, as [`Policy::then`] says.
+    #[default]
+    Run,
+    /// Set-up commands for the repository.
+    SetupCommands,
+    /// Codegen leaves the change alone until it is unbanned, and its agents stop.
+    Ban,
+    /// Something is said to a run that still works: its head has moved, or its change was closed.
+    Tell,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::Run, Self::SetupCommands, Self::Ban, Self::Tell];
+
+    /// The action as rows and answers spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::SetupCommands => "setup_commands",
+            Self::Ban => "ban",
+            Self::Tell => "tell",
+        }
+    }
+}
+
+/// How soon a job is sent when several could be. Waiting jobs age upwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A follow-up to a run, or what a person asked for by a command, a retry or an approval.
+    People,
+    /// Before all others that nobody waits for.
+    Urgent,
+    /// The usual.
+    #[default]
+    Normal,
+    /// When nothing else is to be done.
+    Background,
+}
+
+impl Priority {
+    /// Every priority, first sent first; the index is its rank in rows.
+    pub const ALL: [Self; 4] = [Self::People, Self::Urgent, Self::Normal, Self::Background];
+
+    /// Its rank: the lower, the sooner.
+    pub fn rank(self) -> i64 {
+        self as i64
+    }
+
+    /// The priority as pages and answers spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::People => "people",
+            Self::Urgent => "urgent",
+            Self::Normal => "normal",
+            Self::Background => "background",
+        }
+    }
+}
+
+/// What the settings say about all rules: the time zone of `hours`, and ceilings that no rule can lift.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// IANA name of the time zone that `hours` are in; UTC when there is none.
+    pub timezone: Option<String>,
+    /// Ceilings over all rules together.
+    pub all: Vec<Bound>,
+    /// Ceilings of one file of rules, by its name without folders.
+    pub files: BTreeMap<String, FileTerms>,
+}
+
+/// What one file of rules may do at most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileTerms {
+    /// Repositories and projects that its rules may act in and name in `repo`; patterns as in rules.
+    pub repos: Vec<String>,
+    /// How much its rules may start together.
+    pub limits: Vec<Bound>,
+}
