@@ -16,7 +16,7 @@ use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
 use crate::rules::gates;
-use crate::rules::{Places, RuleSet, RuleSummary};
+use crate::rules::{Live, Places, RuleSet, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
 use crate::telemetry::Metrics;
@@ -47,7 +47,7 @@ impl App {
     /// Opens the store, binds both listeners and starts every task.
     pub async fn start(
         settings: Settings,
-        rules: Arc<RuleSet>,
+        rules: Arc<Live>,
         metrics: Metrics,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
@@ -153,20 +153,20 @@ fn body_limits(settings: &Settings) -> BodyLimits {
 
 fn admin_parts(
     settings: &Settings,
-    rules: &Arc<RuleSet>,
+    rules: &Arc<Live>,
     store: &Store,
     metrics: Metrics,
     clock: &Arc<dyn Clock>,
 ) -> AdminParts {
-    let (shown, rules) = (shown(rules), rules.clone());
+    let (listed, rules) = (rules.clone(), rules.clone());
     AdminParts {
         store: store.clone(),
         clock: clock.clone(),
         tokens: settings.admin.tokens.clone(),
         hosts: settings.admin.hosts.clone(),
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
-        rules: Box::new(move || shown.clone()),
-        policy: Box::new(move |job| rules.policy(&job.rule)),
+        rules: Box::new(move || shown(&listed.now())),
+        policy: Box::new(move |job| rules.now().policy(&job.rule)),
         gates: Box::new(gates::ask),
         metrics: Box::new(move || metrics.render()),
     }

@@ -10,6 +10,7 @@ use super::printer::Printer;
 use super::settings::{self, SettingsArguments};
 use crate::app::App;
 use crate::model::clock::SystemClock;
+use crate::rules::Live;
 use crate::telemetry::{self, Metrics};
 
 #[derive(Debug, Args)]
@@ -24,7 +25,8 @@ pub(super) async fn run(arguments: ServeArguments, printer: Printer) -> anyhow::
     };
     telemetry::start_log(ready.settings.log.format, &ready.settings.log.level)?;
     let metrics = Metrics::start()?;
-    let app = App::start(ready.settings, Arc::new(ready.rules), metrics, Arc::new(SystemClock::new())).await?;
+    let app =
+        App::start(ready.settings, Arc::new(Live::new(ready.rules)), metrics, Arc::new(SystemClock::new())).await?;
     Printer::line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
     Printer::line(format_args!("dashboard  http://{}/", app.admin));
     app.lifecycle().watch_signals().context("cannot listen for signals")?;

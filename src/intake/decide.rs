@@ -57,9 +57,10 @@ impl Intake {
 
     /// Completes the events with what is known of their subjects, and adds what the rules say to them.
     async fn ask_rules(&self, door: &Door, delivery: &Delivery, acceptance: &mut Acceptance) -> Result<(), StoreError> {
+        let rules = self.rules.now();
         let Acceptance { id, events, subjects, resets, verdicts, requests, .. } = acceptance;
         for (index, event) in events.iter_mut().enumerate() {
-            let wanted = self.rules.candidates(event);
+            let wanted = rules.candidates(event);
             if !wanted && (event.subject.key.is_empty() || !carries_reset(event, resets)) {
                 continue;
             }
@@ -79,7 +80,7 @@ impl Intake {
                 delivery: id,
                 instance_key: self.store.instance_key(),
             };
-            for Judgement { mut verdict, request, .. } in self.rules.judge(&occasion) {
+            for Judgement { mut verdict, request, .. } in rules.judge(&occasion) {
                 verdict.event = index;
                 if let Some(request) = request {
                     if requests.iter().any(|(_, earlier)| earlier.rule == request.rule) {

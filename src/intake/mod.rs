@@ -18,7 +18,7 @@ use crate::model::acceptance::Accepted;
 use crate::model::clock::Clock;
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::id::new_id;
-use crate::rules::{Places, RuleSet};
+use crate::rules::{Live, Places};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Metric};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
@@ -36,7 +36,7 @@ pub struct Door {
 #[derive(Debug)]
 pub struct Intake {
     doors: BTreeMap<String, Door>,
-    rules: Arc<RuleSet>,
+    rules: Arc<Live>,
     store: Store,
     clock: Arc<dyn Clock>,
 }
@@ -79,7 +79,7 @@ const RETRY_AFTER_S: u64 = 10;
 
 impl Intake {
     /// An intake for these sources.
-    pub fn new(doors: Vec<Door>, rules: Arc<RuleSet>, store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(doors: Vec<Door>, rules: Arc<Live>, store: Store, clock: Arc<dyn Clock>) -> Self {
         let doors = doors.into_iter().map(|door| (door.spec.name.clone(), door)).collect();
         Self { doors, rules, store, clock }
     }

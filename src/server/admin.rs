@@ -45,6 +45,9 @@ pub struct RuleInForce {
     pub repos: Vec<String>,
 }
 
+/// Asks the gates about a job under its rule's policy.
+pub type Gates = Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>;
+
 /// What the admin listener is made of. The functions are asked at every request, so that a reload shows at once.
 pub struct AdminParts {
     /// The store.
@@ -62,7 +65,7 @@ pub struct AdminParts {
     /// What the rules in force say about a job.
     pub policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     /// What the gates say to a job.
-    pub gates: Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>,
+    pub gates: Gates,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -76,7 +79,7 @@ pub struct Admin {
     pub(super) sources: Vec<(String, SourceKind)>,
     pub(super) rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
     pub(super) policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
-    pub(super) gates: Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>,
+    pub(super) gates: Gates,
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) pages: Pages,
     pub(super) started_at: Timestamp,

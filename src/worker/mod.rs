@@ -32,7 +32,7 @@ use crate::lifecycle::Lifecycle;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::run::RepoTarget;
-use crate::rules::RuleSet;
+use crate::rules::Live;
 use crate::store::{Retention, Store, StoreError};
 
 /// How many creates may be under way at once: far more than any window lets through, so only a bound on memory.
@@ -83,7 +83,7 @@ struct Inner {
     options: WorkerOptions,
     store: Store,
     codegen: Codegen,
-    rules: Arc<RuleSet>,
+    rules: Arc<Live>,
     clock: Arc<dyn Clock>,
     /// One permit for each create that may be under way.
     sending: Arc<Semaphore>,
@@ -103,7 +103,7 @@ impl Worker {
         options: WorkerOptions,
         store: Store,
         codegen: Codegen,
-        rules: Arc<RuleSet>,
+        rules: Arc<Live>,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Self {

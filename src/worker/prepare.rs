@@ -44,7 +44,7 @@ impl Worker {
             previous: previous.as_ref(),
             instance_key: inner.store.instance_key(),
         };
-        let rendered = match inner.rules.render(&job.rule, &told, &context) {
+        let rendered = match inner.rules.now().render(&job.rule, &told, &context) {
             Ok(rendered) => rendered,
             Err(error) => return Ok(Err(format!("rule \"{}\": {error}", job.rule))),
         };

@@ -29,7 +29,7 @@ impl Worker {
             let mut next = None;
             let candidates = self.inner.store.candidates(LANES).await?;
             let candidates = candidates.into_iter().map(|job| {
-                let policy = self.inner.rules.policy(&job.rule);
+                let policy = self.inner.rules.now().policy(&job.rule);
                 (job, policy)
             });
             for snapshot in self.inner.store.snapshots(candidates.collect()).await? {
@@ -52,7 +52,8 @@ impl Worker {
     /// One candidate. The gates are asked before anything is read or rendered, so that a job that waits costs little;
     /// what counts is what they say again in the transaction.
     async fn step(&self, snapshot: &Snapshot) -> Result<Step> {
-        if let GateOutcome::Wait(_, until) = gates::ask(snapshot, &self.inner.rules.policy(&snapshot.job.rule)).outcome
+        if let GateOutcome::Wait(_, until) =
+            gates::ask(snapshot, &self.inner.rules.now().policy(&snapshot.job.rule)).outcome
         {
             return Ok(Step::Waits(until));
         }
@@ -85,7 +86,7 @@ impl Worker {
                 return Ok(Step::Moved);
             }
         };
-        let policy = inner.rules.policy(&job.rule);
+        let policy = inner.rules.now().policy(&job.rule);
         let release = Release {
             job: job.id.clone(),
             revision: job.revision,

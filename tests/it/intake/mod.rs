@@ -16,7 +16,7 @@ use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
 use hookrun::model::job::Job;
 use hookrun::model::policy::Policy;
 use hookrun::rules::gates;
-use hookrun::rules::{JobContext, Places, RuleSet, Told, compile};
+use hookrun::rules::{JobContext, Live, Places, Told, compile};
 use hookrun::store::{JobFilter, PageRequest, Release, Released};
 use hookrun::webhook::{Auth, SourceSpec};
 use serde_json::Value;
@@ -38,7 +38,7 @@ prompt = "Fix {{ event.sha }}:{% for check in failed %} {{ check.name }}{% endfo
 struct Room {
     house: House,
     intake: Intake,
-    rules: Arc<RuleSet>,
+    rules: Arc<Live>,
 }
 
 impl Room {
@@ -49,7 +49,7 @@ impl Room {
     fn with(house: House, text: &str) -> Self {
         let read = |name: &str| Err(format!("no file \"{name}\""));
         let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
-        let rules = Arc::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems)));
+        let rules = Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))));
         let store = house.store.clone();
         let intake = Intake::new(doors(), rules.clone(), store, house.clock.clone());
         Self { house, intake, rules }
@@ -140,7 +140,7 @@ impl Room {
             })
             .collect();
         let context = JobContext::first(self.house.store.instance_key());
-        self.rules.render(&job.rule, &told, &context).unwrap().prompt
+        self.rules.now().render(&job.rule, &told, &context).unwrap().prompt
     }
 }
 

@@ -16,7 +16,7 @@ use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
 use hookrun::model::run::RepoTarget;
-use hookrun::rules::{RuleSet, load};
+use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
 use hookrun::store::{Retention, Store, StoreError, StoreOptions};
 use hookrun::worker::{Worker, WorkerOptions};
@@ -250,7 +250,7 @@ pub(super) fn worker(
             claims: Duration::from_hours(24 * 400),
         },
     };
-    Worker::new(options, store.clone(), codegen, Arc::new(rules(setting.rules)), clock, stop.clone())
+    Worker::new(options, store.clone(), codegen, Arc::new(Live::new(rules(setting.rules))), clock, stop.clone())
 }
 
 /// A sandbox on a port of its own.
