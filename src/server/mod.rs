@@ -21,7 +21,7 @@ mod problem;
 mod serve;
 mod webhooks;
 
-pub use admin::{Admin, AdminParts, RuleInForce, RulesInForce};
+pub use admin::{Admin, AdminParts, Gates, RuleInForce, RulesInForce};
 pub use api::openapi;
 pub use body::BodyLimits;
 pub use serve::serve;
