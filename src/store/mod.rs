@@ -5,10 +5,12 @@
 
 mod accept;
 mod acts;
+mod bulk;
 mod calls;
 mod errors;
 mod jobs;
 mod joining;
+mod line;
 mod lists;
 mod queue;
 mod repos;
@@ -33,8 +35,10 @@ use crate::model::clock::Clock;
 use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
+pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
+pub use line::Line;
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
 pub use queue::{Joined, Release, Released};
 pub use runs::{Followed, RunChange};
