@@ -19,6 +19,7 @@ mod overview;
 mod pages;
 mod problem;
 mod serve;
+mod standing;
 mod webhooks;
 
 pub use admin::{Admin, AdminParts, Gates, RuleInForce, RulesInForce};

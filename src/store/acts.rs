@@ -27,6 +27,25 @@ impl Store {
         Ok(())
     }
 
+    /// A person agrees to a job that is held: it goes back to the queue, before what nobody waits for.
+    pub async fn approve(&self, job: &str, by: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let reason = format!("{by} agreed");
+        let from = &[JobState::Held];
+        let change = jobs::Change { job, from, to: JobState::Queued, reason: &reason, due_at: None };
+        jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
+        sqlx::query("UPDATE jobs SET approved = 1, hold_until = NULL, priority = $2 WHERE id = $1")
+            .bind(job)
+            .bind(Priority::People.rank())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
     /// Cancels a job that was not sent.
     pub async fn cancel(&self, job: &str, reason: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;

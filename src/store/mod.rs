@@ -12,6 +12,8 @@ mod jobs;
 mod joining;
 mod line;
 mod lists;
+mod notices;
+mod pauses;
 mod queue;
 mod repos;
 mod rows;

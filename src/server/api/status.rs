@@ -93,8 +93,7 @@ pub(super) async fn status(
     let windows = admin.windows().await?;
     let alive = admin.alive_runs(100).await?;
     let problems = admin.troubles(&counts, &windows, &alive);
-    let mut oldest: Vec<_> = admin.store.oldest_waiting().await?.into_iter().collect();
-    admin.ask_gates(&mut oldest).await?;
+    let mut oldest = admin.standing(admin.store.oldest_waiting().await?.into_iter().collect()).await?;
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         started_at: admin.started_at.to_rfc3339(),
