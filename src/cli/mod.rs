@@ -6,6 +6,7 @@ mod demo_story;
 mod demo_timeline;
 mod healthcheck;
 mod printer;
+mod remote;
 mod sandbox;
 mod schema;
 mod serve;

@@ -1,6 +1,6 @@
 //! Settings and rules as every command reads them: from file, environment and flags, with all problems listed at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -67,6 +67,19 @@ pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Rea
     }
     list(&problems, printer);
     Some(Ready { settings: settings?, rules: rules? })
+}
+
+/// Reads the settings alone, from a file and the environment; when they are wrong every problem was listed and there is
+/// nothing. Warnings are for those who serve.
+pub(super) fn of_file(file: &Path, printer: Printer) -> Option<Settings> {
+    let env = std::env::vars().collect();
+    match Settings::load(Input { file: Some(file.to_owned()), env, flags: Overrides::default() }) {
+        Ok((settings, _)) => Some(settings),
+        Err(problems) => {
+            list(&problems, printer);
+            None
+        }
+    }
 }
 
 fn list(problems: &[Problem], printer: Printer) {
