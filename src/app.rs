@@ -173,9 +173,32 @@ fn admin_parts(
 }
 
 fn shown(rules: &RuleSet) -> RulesInForce {
-    let rule =
-        |rule: RuleSummary| RuleInForce { name: rule.name, mode: rule.mode.to_owned(), on: rule.on, repos: rule.repos };
+    let rule = |rule: RuleSummary| {
+        let policy = rules.policy(&rule.name);
+        RuleInForce {
+            brakes: brakes(&policy),
+            name: rule.name,
+            mode: rule.mode.to_owned(),
+            on: rule.on,
+            repos: rule.repos,
+            file: policy.file,
+            limits: policy.limits,
+            attempts: policy.attempts,
+        }
+    };
     RulesInForce { hash: rules.hash().to_owned(), rules: rules.rules().map(rule).collect() }
+}
+
+/// What stands in a rule's way beside limits, in words.
+fn brakes(policy: &Policy) -> Vec<String> {
+    let approval = match policy.approval {
+        Approval::Never => None,
+        Approval::Always => Some("approval always".to_owned()),
+        Approval::Above { count, per } => Some(format!("approval above {count}/{}", show_span(per))),
+        Approval::First(count) => Some(format!("approval for the first {count}")),
+    };
+    let hours = policy.hours.as_ref().map(|hours| format!("hours {}", hours.show()));
+    approval.into_iter().chain(hours).collect()
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {

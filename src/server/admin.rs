@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use serde::Serialize;
 
 use super::auth::Keyring;
 use super::pages::Pages;
@@ -17,7 +18,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
-use crate::model::policy::Policy;
+use crate::model::policy::{Limit, Policy};
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
@@ -33,7 +34,7 @@ pub struct RulesInForce {
 }
 
 /// One rule, as far as it is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleInForce {
     /// Its name.
     pub name: String,
@@ -43,6 +44,14 @@ pub struct RuleInForce {
     pub on: Vec<String>,
     /// The repositories that it looks at.
     pub repos: Vec<String>,
+    /// The file that it stands in, by its name without folders.
+    pub file: String,
+    /// What it may start at most, its own limits and the ceilings that bind it.
+    pub limits: Vec<Limit>,
+    /// How many commits of one subject it may act upon.
+    pub attempts: u32,
+    /// What else stands in its way, in words: approval, hours.
+    pub brakes: Vec<String>,
 }
 
 /// Asks the gates about a job under its rule's policy.

@@ -34,7 +34,7 @@ pub struct BulkFilter {
 }
 
 /// What waits of one rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Backlog {
     /// The rule.
     pub rule: String,

@@ -5,6 +5,7 @@
 
 mod accept;
 mod acts;
+mod asking;
 mod bulk;
 mod calls;
 mod errors;
@@ -37,6 +38,7 @@ use crate::model::clock::Clock;
 use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
+pub use asking::Asking;
 pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};

@@ -64,6 +64,18 @@ impl<S: Send + Sync> FromRequest<S> for Content {
     }
 }
 
+/// The whole body, read as JSON into a struct that denies unknown fields.
+pub(in crate::server) struct Told<T>(pub(in crate::server) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let Content(body) = Content::from_request(request, state).await?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| Refusal::BadRequest(format!("the body: {error}").into()))
+    }
+}
+
 /// The page that `limit` and `cursor` ask for.
 pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Refusal> {
     let limit = limit.unwrap_or(USUAL);

@@ -1,0 +1,96 @@
+//! Budgets as the status API and the dashboard tell them: every limit of the rules in force with its use.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::admin::Admin;
+use super::problem::Refusal;
+use crate::model::clock::Timestamp;
+use crate::model::policy::{Bound, Limit, Scope};
+use crate::model::span::show_span;
+
+/// Of a limit that holds for each repository, subject or person alike, how many of them are told.
+const FULLEST: u32 = 3;
+/// Budgets that are told at most.
+const MOST: usize = 60;
+
+/// A limit with its use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Budget {
+    /// What is counted together.
+    pub(super) scope: Scope,
+    /// Of what: the rule, the file, the repository, …; empty for all.
+    pub(super) name: String,
+    /// How many there may be.
+    pub(super) limit: u32,
+    /// In how long, e.g. `"1d"`; `None` for unfinished runs at once.
+    pub(super) per: Option<String>,
+    /// How many there are.
+    pub(super) used: u32,
+    /// How full it is, 100 at most.
+    pub(super) percent: u32,
+    /// `"ok"`, `"amber"` from 80 % on, `"full"`.
+    pub(super) level: &'static str,
+    /// When there is room again.
+    pub(super) next_free: Option<Timestamp>,
+}
+
+impl Admin {
+    /// Every limit of the rules in force with its use, the fullest first. Of those that hold for each repository, subject
+    /// or person alike, the fullest few.
+    pub(super) async fn budgets(&self) -> Result<Vec<Budget>, Refusal> {
+        let limits = self.named_limits().await?;
+        let uses = self.store.budget_uses(&limits).await?;
+        let mut budgets: Vec<_> = limits
+            .into_iter()
+            .zip(uses)
+            .map(|((name, limit), used)| {
+                let per = match limit.bound {
+                    Bound::Rate { per, .. } => Some(show_span(per)),
+                    Bound::Running(_) => None,
+                };
+                let percent = (used.used.min(used.limit) * 100).checked_div(used.limit).unwrap_or(100);
+                let level = match percent {
+                    100.. => "full",
+                    80.. => "amber",
+                    _ => "ok",
+                };
+                let Limit { scope, .. } = limit;
+                Budget { scope, name, limit: used.limit, per, used: used.used, percent, level, next_free: used.next_free }
+            })
+            .collect();
+        budgets.sort_by(|left, right| right.percent.cmp(&left.percent));
+        budgets.truncate(MOST);
+        Ok(budgets)
+    }
+
+    async fn named_limits(&self) -> Result<Vec<(String, Limit)>, Refusal> {
+        let mut seen = BTreeSet::new();
+        let mut limits = Vec::new();
+        for rule in (self.rules)().rules.into_iter().filter(|rule| rule.mode == "live") {
+            for limit in rule.limits {
+                let names = match limit.scope {
+                    Scope::All => vec![String::new()],
+                    Scope::File => vec![rule.file.clone()],
+                    Scope::Rule => vec![rule.name.clone()],
+                    each => self.store.fullest(each, FULLEST).await?,
+                };
+                for name in names {
+                    if seen.insert((limit.scope, name.clone(), spelled(limit.bound))) {
+                        limits.push((name, limit));
+                    }
+                }
+            }
+        }
+        Ok(limits)
+    }
+}
+
+/// `"10/1d"`, `"2 running"`.
+pub(super) fn spelled(bound: Bound) -> String {
+    match bound {
+        Bound::Rate { count, per } => format!("{count}/{}", show_span(per)),
+        Bound::Running(count) => format!("{count} running"),
+    }
+}
