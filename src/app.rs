@@ -15,6 +15,8 @@ use crate::intake::{Door, Intake};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
+use crate::model::policy::{Approval, Policy};
+use crate::model::span::show_span;
 use crate::rules::gates;
 use crate::rules::{Live, Places, RuleSet, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};

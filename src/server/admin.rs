@@ -18,7 +18,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
-use crate::model::policy::{Limit, Policy};
+use crate::model::policy::{Limit, Policy, Scope};
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
@@ -52,6 +52,18 @@ pub struct RuleInForce {
     pub attempts: u32,
     /// What else stands in its way, in words: approval, hours.
     pub brakes: Vec<String>,
+}
+
+impl RuleInForce {
+    /// Everything that stands in its way, in words: `"10/day per subject"`, `"approval always"`.
+    pub(super) fn says(&self) -> Vec<String> {
+        let limit = |limit: &Limit| match limit.scope {
+            Scope::All => format!("{} in all", limit.bound),
+            scope => format!("{} per {scope}", limit.bound),
+        };
+        let attempts = format!("{} attempts", self.attempts);
+        self.limits.iter().map(limit).chain([attempts]).chain(self.brakes.iter().cloned()).collect()
+    }
 }
 
 /// Asks the gates about a job under its rule's policy.

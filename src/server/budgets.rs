@@ -1,6 +1,7 @@
 //! Budgets as the status API and the dashboard tell them: every limit of the rules in force with its use.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,7 +9,6 @@ use super::admin::Admin;
 use super::problem::Refusal;
 use crate::model::clock::Timestamp;
 use crate::model::policy::{Bound, Limit, Scope};
-use crate::model::span::show_span;
 
 /// Of a limit that holds for each repository, subject or person alike, how many of them are told.
 const FULLEST: u32 = 3;
@@ -24,8 +24,10 @@ pub(super) struct Budget {
     pub(super) name: String,
     /// How many there may be.
     pub(super) limit: u32,
-    /// In how long, e.g. `"1d"`; `None` for unfinished runs at once.
-    pub(super) per: Option<String>,
+    /// The limit as rules spell it: `"10/day"`, `"2 running"`.
+    pub(super) bound: String,
+    /// In how long; `None` for unfinished runs at once.
+    pub(super) per: Option<Duration>,
     /// How many there are.
     pub(super) used: u32,
     /// How full it is, 100 at most.
@@ -47,7 +49,7 @@ impl Admin {
             .zip(uses)
             .map(|((name, limit), used)| {
                 let per = match limit.bound {
-                    Bound::Rate { per, .. } => Some(show_span(per)),
+                    Bound::Rate { per, .. } => Some(per),
                     Bound::Running(_) => None,
                 };
                 let percent = (used.used.min(used.limit) * 100).checked_div(used.limit).unwrap_or(100);
@@ -56,8 +58,17 @@ impl Admin {
                     80.. => "amber",
                     _ => "ok",
                 };
-                let Limit { scope, .. } = limit;
-                Budget { scope, name, limit: used.limit, per, used: used.used, percent, level, next_free: used.next_free }
+                Budget {
+                    scope: limit.scope,
+                    name,
+                    limit: used.limit,
+                    bound: limit.bound.to_string(),
+                    per,
+                    used: used.used,
+                    percent,
+                    level,
+                    next_free: used.next_free,
+                }
             })
             .collect();
         budgets.sort_by(|left, right| right.percent.cmp(&left.percent));
@@ -77,20 +88,12 @@ impl Admin {
                     each => self.store.fullest(each, FULLEST).await?,
                 };
                 for name in names {
-                    if seen.insert((limit.scope, name.clone(), spelled(limit.bound))) {
+                    if seen.insert((limit.scope, name.clone(), limit.bound.to_string())) {
                         limits.push((name, limit));
                     }
                 }
             }
         }
         Ok(limits)
-    }
-}
-
-/// `"10/1d"`, `"2 running"`.
-pub(super) fn spelled(bound: Bound) -> String {
-    match bound {
-        Bound::Rate { count, per } => format!("{count}/{}", show_span(per)),
-        Bound::Running(count) => format!("{count} running"),
     }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod acts;
 mod asking;
+mod budgets;
 mod bulk;
 mod calls;
 mod errors;

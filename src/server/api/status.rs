@@ -8,11 +8,15 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::brakes::PauseItem;
 use super::items::{JobItem, RunItem, text};
+use super::notices::NoticeItem;
 use super::params::Params;
 use crate::server::admin::Admin;
+use crate::server::budgets::Budget;
 use crate::server::overview::{Trouble, Windows};
 use crate::server::problem::{Refusal, Refusals};
+use crate::store::PageRequest;
 
 /// Nothing can be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,6 +39,13 @@ pub(in crate::server) struct Status {
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
     pub windows: Vec<WindowItem>,
+    /// The pauses in force.
+    pub pauses: Vec<PauseItem>,
+    /// Every limit of the rules in force with its use, the fullest first, at most 60. Of those that hold for each
+    /// repository, subject or person alike, the three fullest.
+    pub budgets: Vec<BudgetItem>,
+    /// The newest notices that are not settled, at most 20.
+    pub notices: Vec<NoticeItem>,
     /// The job that has waited longest.
     #[schema(required)]
     pub oldest_waiting: Option<JobItem>,
@@ -68,6 +79,41 @@ pub(in crate::server) struct WindowItem {
     pub reason: Option<String>,
 }
 
+/// A limit with its use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct BudgetItem {
+    /// What is counted together: `all`, `file`, `rule`, `repo`, `subject` or `person`.
+    pub scope: &'static str,
+    /// Of which one; empty for all.
+    pub name: String,
+    /// How many there may be.
+    pub limit: u32,
+    /// In how many seconds; null for unfinished runs at once.
+    #[schema(required)]
+    pub per_s: Option<u64>,
+    /// How many there are.
+    pub used: u32,
+    /// `ok`, `amber` from 80 % on, `full`.
+    pub level: &'static str,
+    /// When there is room again; null when there is, or when it is not known.
+    #[schema(required, format = DateTime)]
+    pub next_free: Option<String>,
+}
+
+impl From<Budget> for BudgetItem {
+    fn from(budget: Budget) -> Self {
+        Self {
+            scope: budget.scope.as_str(),
+            name: budget.name,
+            limit: budget.limit,
+            per_s: budget.per.map(|per| per.as_secs()),
+            used: budget.used,
+            level: budget.level,
+            next_free: text(budget.next_free),
+        }
+    }
+}
+
 /// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct TroubleItem {
@@ -94,6 +140,7 @@ pub(super) async fn status(
     let alive = admin.alive_runs(100).await?;
     let problems = admin.troubles(&counts, &windows, &alive);
     let mut oldest = admin.standing(admin.store.oldest_waiting().await?.into_iter().collect()).await?;
+    let notices = admin.store.notices(true, &PageRequest { limit: 20, cursor: None }).await?;
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         started_at: admin.started_at.to_rfc3339(),
@@ -101,6 +148,9 @@ pub(super) async fn status(
         rules_hash: (admin.rules)().hash,
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
+        pauses: admin.store.pauses().await?.iter().map(PauseItem::from).collect(),
+        budgets: admin.budgets().await?.into_iter().map(BudgetItem::from).collect(),
+        notices: notices.items.into_iter().map(NoticeItem::from).collect(),
         oldest_waiting: oldest.pop().map(JobItem::from),
         active_runs: alive.into_iter().map(RunItem::from).collect(),
         problems: problems.into_iter().map(TroubleItem::from).collect(),

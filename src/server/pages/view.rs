@@ -92,6 +92,7 @@ pub(super) struct Rules {
 pub(super) struct RuleRow {
     #[serde(flatten)]
     pub(super) rule: RuleInForce,
+    pub(super) says: Vec<String>,
     pub(super) jobs: u64,
     pub(super) last: Option<Timestamp>,
 }
@@ -103,7 +104,7 @@ impl Rules {
         let total = rules.len();
         let row = |rule: RuleInForce| {
             let count = counts.iter().find(|count| count.rule == rule.name);
-            RuleRow { jobs: count.map_or(0, |count| count.jobs), last: count.and_then(|count| count.last), rule }
+            RuleRow { says: rule.says(), jobs: count.map_or(0, |count| count.jobs), last: count.and_then(|count| count.last), rule }
         };
         Ok(Self { total, hash, items: rules.into_iter().take(RULES).map(row).collect() })
     }
