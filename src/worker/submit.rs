@@ -9,6 +9,7 @@ use super::Worker;
 use crate::codegen::{CallError, CreateRun, Denial};
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
+use crate::model::limits::CallClass;
 use crate::store::{CallId, StoreError};
 
 /// The first and the longest wait after the service could not be reached.
@@ -33,7 +34,7 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(job = id, %error, "no run was created");
                 // Before the job is queued again: it must not meet an open window on its way out.
-                if let Err(error) = self.inner.codegen.hold_back(&error).await {
+                if let Err(error) = self.inner.codegen.hold_back(CallClass::Create, &error).await {
                     tracing::warn!(job = id, %error, "the class of calls could not be held back");
                 }
                 let reason = error.to_string();
