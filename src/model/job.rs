@@ -154,7 +154,7 @@ pub struct Job {
     pub priority: Priority,
     /// What is asked of the service.
     pub action: Action,
-    /// The run that it is said to, when that is settled before it is released.
+    /// The run that it is said to, once that is settled; -1 when none is to be told (any more).
     pub target: Option<i64>,
     /// Whether its call told an existing run instead of making one.
     pub resumed: bool,

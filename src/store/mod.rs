@@ -25,6 +25,7 @@ mod sqlite;
 mod subjects;
 mod submit;
 mod sweep;
+mod told;
 mod writer;
 
 use std::fs::File;

@@ -42,6 +42,8 @@ pub struct Release {
     pub prompt: String,
     /// What the decision says beside the gates, e.g. that the repository is not known to Codegen.
     pub note: String,
+    /// The run that the call is said to, when it makes none.
+    pub told: Option<i64>,
     /// The windows that the call is charged to.
     pub classes: Vec<CallClass>,
     /// What the rule says about its jobs, under the rules that rendered the prompt.
@@ -179,11 +181,14 @@ impl Store {
                 keep_prompt(&mut tx, id, &request.prompt, &request.note).await?;
                 leave_queue(&mut tx, id, JobState::Submitting, &request.note, now).await?;
                 sqlx::query(
-                    "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3 WHERE id = $1",
+                    "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
+                     target = COALESCE($4, target), resumed = $5, heard_at = NULL WHERE id = $1",
                 )
                 .bind(id)
                 .bind(now.0)
                 .bind(i64::from(attempt))
+                .bind(request.told)
+                .bind(i64::from(request.told.is_some()))
                 .execute(&mut *tx)
                 .await?;
                 Released::Go { job: Box::new(snapshot.job), call }

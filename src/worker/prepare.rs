@@ -9,14 +9,47 @@ use crate::codegen::CreateRun;
 use crate::model::delivery::SourceKind;
 use crate::model::gate::Snapshot;
 use crate::model::job::Job;
+use crate::model::policy::Action;
 use crate::model::run::{RepoTarget, Run};
 use crate::model::subject::SubjectLookup;
 use crate::rules::{JobContext, Told, with_footer};
 use crate::store::{Joined, StoreError};
 
+/// What a released job asks the service for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A new run.
+    Create(CreateRun),
+    /// That a run hears something, and works on.
+    Resume { run: i64, prompt: String },
+    /// That the change of a run is left alone, and its agents stop.
+    Ban { run: i64 },
+    /// A run that generates set-up commands for a repository, by Codegen's own id of it.
+    SetupCommands { repo_id: i64, prompt: String },
+}
+
+impl Asked {
+    /// What is said to the agent; empty for a ban.
+    pub(super) fn prompt(&self) -> &str {
+        match self {
+            Self::Create(request) => &request.prompt,
+            Self::Resume { prompt, .. } | Self::SetupCommands { prompt, .. } => prompt,
+            Self::Ban { .. } => "",
+        }
+    }
+
+    /// The run that is told something instead of one being made.
+    pub(super) fn told(&self) -> Option<i64> {
+        match self {
+            Self::Resume { run, .. } => Some(*run),
+            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
+        }
+    }
+}
+
 /// What is sent for a job.
 pub(super) struct Prepared {
-    pub(super) request: CreateRun,
+    pub(super) asked: Asked,
     /// What the decision is to say about the repository; empty when there is nothing to say.
     pub(super) note: String,
 }
@@ -25,6 +58,11 @@ impl Worker {
     /// Renders the job under the rules in force; the inner error is why a person is needed.
     pub(super) async fn prepare(&self, snapshot: &Snapshot) -> Result<Result<Prepared, String>, StoreError> {
         let (inner, job) = (&self.inner, &snapshot.job);
+        let target = job.target.filter(|&run| run > 0);
+        if job.action == Action::Ban {
+            let ban = target.map(|run| Prepared { asked: Asked::Ban { run }, note: String::new() });
+            return Ok(ban.ok_or_else(|| "no run is known whose change could be banned".to_owned()));
+        }
         let joined = inner.store.joined(&job.id).await?;
         let payloads: Vec<Option<Bytes>> = joined.iter().map(payload).collect();
         let told: Vec<Told<'_>> = joined
@@ -40,7 +78,7 @@ impl Worker {
         let previous = self.previous(job, &joined).await?;
         let context = JobContext {
             attempt: (snapshot.attempts.unwrap_or(0) + u32::from(!snapshot.sha_counted)).max(1),
-            resumed: false,
+            resumed: target.is_some(),
             previous: previous.as_ref(),
             instance_key: inner.store.instance_key(),
         };
@@ -53,14 +91,20 @@ impl Worker {
             Err(why) if inner.options.require_repo => return Ok(Err(why)),
             Err(why) => (None, format!("sent without a repository: {why}")),
         };
-        let request = CreateRun {
-            job: job.id.clone(),
-            prompt: with_footer(&rendered.prompt, &job.id),
-            repo_id,
-            model: rendered.model,
-            agent_type: Some(rendered.agent_type.to_owned()),
+        let prompt = with_footer(&rendered.prompt, &job.id);
+        let asked = match (job.action, target, repo_id) {
+            (Action::SetupCommands, _, Some(repo_id)) => Asked::SetupCommands { repo_id, prompt },
+            (Action::SetupCommands, ..) => return Ok(Err(note)),
+            (_, Some(run), _) => Asked::Resume { run, prompt },
+            _ => Asked::Create(CreateRun {
+                job: job.id.clone(),
+                prompt,
+                repo_id,
+                model: rendered.model,
+                agent_type: Some(rendered.agent_type.to_owned()),
+            }),
         };
-        Ok(Ok(Prepared { request, note }))
+        Ok(Ok(Prepared { asked, note }))
     }
 
     /// The newest earlier run of ours on the job's subject.

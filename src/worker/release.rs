@@ -78,7 +78,7 @@ impl Worker {
         if inner.stop.is_cancelled() {
             return Ok(Step::Waits(None));
         }
-        let Prepared { request, note } = match self.prepare(snapshot).await? {
+        let Prepared { asked, note } = match self.prepare(snapshot).await? {
             Ok(prepared) => prepared,
             Err(reason) => {
                 tracing::warn!(job = job.id, rule = job.rule, reason, "job held");
@@ -90,15 +90,16 @@ impl Worker {
         let release = Release {
             job: job.id.clone(),
             revision: job.revision,
-            prompt: request.prompt.clone(),
+            prompt: asked.prompt().to_owned(),
             note,
+            told: asked.told(),
             classes: gates::classes(job).to_vec(),
             policy: policy.clone(),
         };
         Ok(match inner.store.release(release, |snapshot| gates::ask(snapshot, &policy)).await? {
             Released::Go { job, call } => {
                 tracing::info!(job = job.id, rule = job.rule, subject = job.subject, "released");
-                tokio::spawn(self.clone().submit(*job, call, request, permit));
+                tokio::spawn(self.clone().submit(*job, call, asked, permit));
                 Step::Moved
             }
             Released::Waits { until, .. } => Step::WaitsNow(until),
