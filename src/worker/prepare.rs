@@ -24,17 +24,19 @@ pub(super) enum Asked {
     Resume { run: i64, prompt: String },
     /// That the change of a run is left alone, and its agents stop.
     Ban { run: i64 },
+    /// That Codegen may look after the change of a run again.
+    Unban { run: i64 },
     /// A run that generates set-up commands for a repository, by Codegen's own id of it.
     SetupCommands { repo_id: i64, prompt: String },
 }
 
 impl Asked {
-    /// What is said to the agent; empty for a ban.
+    /// What is said to the agent; empty where nothing is.
     pub(super) fn prompt(&self) -> &str {
         match self {
             Self::Create(request) => &request.prompt,
             Self::Resume { prompt, .. } | Self::SetupCommands { prompt, .. } => prompt,
-            Self::Ban { .. } => "",
+            Self::Ban { .. } | Self::Unban { .. } => "",
         }
     }
 
@@ -42,7 +44,7 @@ impl Asked {
     pub(super) fn told(&self) -> Option<i64> {
         match self {
             Self::Resume { run, .. } => Some(*run),
-            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
+            Self::Create(_) | Self::Ban { .. } | Self::Unban { .. } | Self::SetupCommands { .. } => None,
         }
     }
 }
@@ -59,11 +61,15 @@ impl Worker {
     pub(super) async fn prepare(&self, snapshot: &Snapshot) -> Result<Result<Prepared, String>, StoreError> {
         let (inner, job) = (&self.inner, &snapshot.job);
         let target = job.target.filter(|&run| run > 0);
-        if job.action == Action::Ban {
-            let ban = target.map(|run| Prepared { asked: Asked::Ban { run }, note: String::new() });
-            return Ok(ban.ok_or_else(|| "no run is known whose change could be banned".to_owned()));
+        if matches!(job.action, Action::Ban | Action::Unban) {
+            let asked = |run| if job.action == Action::Ban { Asked::Ban { run } } else { Asked::Unban { run } };
+            let act = target.map(|run| Prepared { asked: asked(run), note: String::new() });
+            return Ok(act.ok_or_else(|| "no run is known whose change this is about".to_owned()));
         }
         let joined = inner.store.joined(&job.id).await?;
+        if job.action == Action::Tell && joined.is_empty() {
+            return self.words(job, target).await;
+        }
         let payloads: Vec<Option<Bytes>> = joined.iter().map(payload).collect();
         let told: Vec<Told<'_>> = joined
             .iter()
@@ -105,6 +111,18 @@ impl Worker {
             }),
         };
         Ok(Ok(Prepared { asked, note }))
+    }
+
+    /// What a person wrote for a run, as it was written.
+    async fn words(&self, job: &Job, target: Option<i64>) -> Result<Result<Prepared, String>, StoreError> {
+        let words = self.inner.store.prompt(&job.id).await?;
+        let (Some(run), Some(words)) = (target, words) else {
+            return Ok(Err("nobody knows any more what was to be said, or to which run".to_owned()));
+        };
+        // Sent before, by this job or the one that it repeats, they have their last line already.
+        let bare = words.rsplit_once("\n\nhookrun job ").map_or(words.as_str(), |(words, _)| words);
+        let prompt = with_footer(bare, &job.id);
+        Ok(Ok(Prepared { asked: Asked::Resume { run, prompt }, note: String::new() }))
     }
 
     /// The newest earlier run of ours on the job's subject.

@@ -33,7 +33,7 @@ impl Asked {
     fn class(&self) -> CallClass {
         match self {
             Self::Create(_) | Self::Resume { .. } => CallClass::Create,
-            Self::Ban { .. } => CallClass::Standard,
+            Self::Ban { .. } | Self::Unban { .. } => CallClass::Standard,
             Self::SetupCommands { .. } => CallClass::SetupCommands,
         }
     }
@@ -47,6 +47,10 @@ impl Asked {
             }
             Self::Ban { run } => {
                 codegen.ban(*run).await?;
+                Answered::Done
+            }
+            Self::Unban { run } => {
+                codegen.unban(*run).await?;
                 Answered::Done
             }
         })
@@ -81,8 +85,11 @@ impl Worker {
             }
             Answered::Done => {
                 let run = job.target.unwrap_or_default();
-                tracing::info!(job = id, run, "run banned");
-                let reason = format!("run {run} is banned: its agents stop, and Codegen leaves its change alone");
+                let reason = match asked {
+                    Asked::Unban { .. } => format!("run {run} is unbanned: Codegen may look after its change again"),
+                    _ => format!("run {run} is banned: its agents stop, and Codegen leaves its change alone"),
+                };
+                tracing::info!(job = id, run, reason, "done");
                 self.record(id, || store.done_at_once(id, call, &reason)).await;
             }
         }
