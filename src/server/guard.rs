@@ -105,5 +105,5 @@ fn same_origin(headers: &HeaderMap, host: &str) -> bool {
 
 /// Whether a person looks at this path in a browser, who is then shown where to log in.
 fn is_page(path: &str) -> bool {
-    path == "/" || path.starts_with("/deliveries/") || path.starts_with("/jobs/")
+    ["/", "/jobs", "/line", "/resume"].contains(&path) || ["/deliveries/", "/jobs/"].iter().any(|it| path.starts_with(it))
 }

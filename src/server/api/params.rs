@@ -77,7 +77,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
 }
 
 /// The page that `limit` and `cursor` ask for.
-pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Refusal> {
+pub(in crate::server) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Refusal> {
     let limit = limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::BadRequest(format!("limit must be between 1 and {MOST}").into()));
@@ -86,7 +86,7 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageReq
 }
 
 /// Reads a comma-separated list of words.
-pub(super) fn words<T, E: Into<String>>(
+pub(in crate::server) fn words<T, E: Into<String>>(
     text: Option<&str>,
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, Refusal> {
