@@ -5,15 +5,19 @@
 
 mod accept;
 mod acts;
+mod budgets;
 mod calls;
 mod errors;
 mod jobs;
 mod joining;
 mod lists;
+mod notices;
+mod pauses;
 mod queue;
 mod repos;
 mod rows;
 mod runs;
+mod snapshot;
 mod sql;
 mod sqlite;
 mod subjects;

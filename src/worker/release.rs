@@ -27,7 +27,7 @@ impl Worker {
         loop {
             let mut moved = false;
             let mut next = None;
-            let candidates = self.inner.store.candidates(LANES).await?;
+            let candidates = self.inner.store.candidates(LANES, &[]).await?;
             let candidates = candidates.into_iter().map(|job| {
                 let policy = self.inner.rules.now().policy(&job.rule);
                 (job, policy)
@@ -92,6 +92,7 @@ impl Worker {
             revision: job.revision,
             prompt: request.prompt.clone(),
             note,
+            told: None,
             classes: gates::classes(job).to_vec(),
             policy: policy.clone(),
         };
