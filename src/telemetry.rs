@@ -12,6 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::limits::CallClass;
+use crate::model::policy::Scope;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,10 @@ pub enum Metric {
     Refused,
     /// Runs that are followed.
     RunsActive,
+    /// Budgets that came to their last fifth.
+    BudgetWarnings,
+    /// Subjects that were handed to a person.
+    HandOffs,
     /// Which build runs.
     BuildInfo,
 }
@@ -113,7 +118,7 @@ const REASONS: [&str; 13] = [
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::WebhookRequests,
         Self::WebhookBytes,
         Self::Deliveries,
@@ -124,6 +129,8 @@ impl Metric {
         Self::UnknownStatus,
         Self::Refused,
         Self::RunsActive,
+        Self::BudgetWarnings,
+        Self::HandOffs,
         Self::BuildInfo,
     ];
 
@@ -146,6 +153,12 @@ impl Metric {
             }
             Self::Refused => ("hookrun_refused_total", Counter, "Requests refused, by reason"),
             Self::RunsActive => ("hookrun_runs_active", Gauge, "Runs that are followed"),
+            Self::BudgetWarnings => {
+                ("hookrun_budget_warnings_total", Counter, "Budgets used to 80 % or more, by scope; once until settled")
+            }
+            Self::HandOffs => {
+                ("hookrun_hand_offs_total", Counter, "Subjects handed to a person at their cap of attempts")
+            }
             Self::BuildInfo => ("hookrun_build_info", Gauge, "Always 1; the label says which version runs"),
         }
     }
@@ -166,6 +179,7 @@ impl Metric {
                 .flat_map(|class| RESULTS.map(|result| vec![("class", class.as_str()), ("result", result)]))
                 .collect(),
             Self::Refused => each("reason", &REASONS),
+            Self::BudgetWarnings => each("scope", &Scope::ALL.map(Scope::as_str)),
             Self::BuildInfo => each("version", &[env!("CARGO_PKG_VERSION")]),
             _ => vec![Vec::new()],
         }

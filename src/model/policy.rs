@@ -80,6 +80,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 6] = [Self::All, Self::File, Self::Rule, Self::Repo, Self::Subject, Self::Person];
+
     /// The scope as settings, rows and pages spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,6 +93,11 @@ impl Scope {
             Self::Subject => "subject",
             Self::Person => "person",
         }
+    }
+
+    /// The budget of one of its names as rows and notices spell it, e.g. `"rule:fix-failed-checks"`, `"all:"`.
+    pub fn budget(self, name: &str) -> String {
+        format!("{self}:{name}")
     }
 }
 

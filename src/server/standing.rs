@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub(super) job: Job,
     /// `go`, `wait`, `hold`, `superseded` or `dead`: what would become of it now; `None` unless it is queued.
     pub(super) outcome: Option<&'static str>,
+    /// Whether a gate asked for a person, who may approve it.
+    pub(super) approvable: bool,
     /// Its place in the line, from 1.
     pub(super) position: Option<usize>,
     /// When it is expected to be sent, as far as that can be told.
@@ -81,7 +83,7 @@ impl Admin {
 
 impl From<Job> for Standing {
     fn from(job: Job) -> Self {
-        Self { job, outcome: None, position: None, expected_at: None }
+        Self { approvable: job.waits_for_approval(), job, outcome: None, position: None, expected_at: None }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Store, rows};
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
 use crate::model::pause::Paused;
+use crate::model::policy::Action;
 
 /// Lanes that are looked at.
 const LANES: u32 = 256;
@@ -29,8 +30,9 @@ const ALL_LANES: &str = "WITH RECURSIVE walk (lane) AS ( \
      WHERE walk.lane IS NOT NULL LIMIT $1";
 
 /// The first of a lane that no run on their context holds up.
-const OF_ONE_LANE: &str = "SELECT id, priority, queued_due, rule, source, repo, subject, context FROM jobs j \
-     WHERE queued_lane = $1 AND NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context) \
+const OF_ONE_LANE: &str = "SELECT id, priority, queued_due, due_at, action, rule, source, repo, subject, context \
+     FROM jobs j WHERE queued_lane = $1 AND (j.action IN ('tell', 'ban', 'unban') \
+     OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context)) \
      ORDER BY queued_due, id LIMIT $2";
 
 /// The beginning of the line.
@@ -57,6 +59,9 @@ impl Line {
 struct Waiting {
     id: String,
     rank: i64,
+    /// From when it is waited for.
+    since: i64,
+    /// From when it may be sent.
     due: i64,
 }
 
@@ -92,9 +97,14 @@ impl Store {
                     context: job.try_get("context")?,
                     ..Job::default()
                 };
-                if !pauses.iter().any(|pause| pause.concerns(&scopes)) {
-                    let (id, rank, due) = (job.try_get("id")?, job.try_get("priority")?, job.try_get("queued_due")?);
-                    jobs.push_back(Waiting { id, rank, due });
+                let stops = job.try_get::<&str, _>("action")? == Action::Ban.as_str();
+                if stops || !pauses.iter().any(|pause| pause.concerns(&scopes)) {
+                    jobs.push_back(Waiting {
+                        id: job.try_get("id")?,
+                        rank: job.try_get("priority")?,
+                        since: job.try_get("due_at")?,
+                        due: job.try_get("queued_due")?,
+                    });
                 }
             }
             lanes.push(Lane { served_at: row.try_get("served_at")?, jobs, more: rows.len() == each });
@@ -125,7 +135,7 @@ fn order(mut lanes: Vec<Lane>, now: Timestamp) -> Vec<String> {
     let mut heads = BinaryHeap::new();
     let head = |lane: &Lane, at: usize| {
         let job = lane.jobs.front().filter(|job| job.due <= now.0)?;
-        Some(Reverse((job.rank - (now.0 - job.due) / AGEING_MS, lane.served_at, job.due, job.id.clone(), at)))
+        Some(Reverse((job.rank - (now.0 - job.since) / AGEING_MS, lane.served_at, job.since, job.id.clone(), at)))
     };
     heads.extend(lanes.iter().enumerate().filter_map(|(at, lane)| head(lane, at)));
     let (mut order, mut turn) = (Vec::new(), now.0);

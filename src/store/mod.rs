@@ -20,6 +20,7 @@ mod queue;
 mod repos;
 mod rows;
 mod runs;
+mod snapshot;
 mod sql;
 mod sqlite;
 mod subjects;

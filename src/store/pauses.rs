@@ -1,16 +1,38 @@
-//! Pauses: what is not sent for now, by whom and until when.
+//! Pauses: what may not be sent for now. A row for each, whatever waits behind it.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
-use super::Store;
 use super::errors::{Result, StoreError};
-use super::sqlite::Conn;
+use super::sqlite::{Conn, begin};
+use super::{Store, queue};
 use crate::model::clock::Timestamp;
 use crate::model::pause::{Pause, Paused};
 
+/// The pauses that are in force, the oldest first.
+pub(super) async fn in_force(conn: &mut Conn, now: Timestamp) -> Result<Vec<Pause>> {
+    let rows = sqlx::query(
+        "SELECT scope, name, reason, by_whom, since_at, until_at FROM pauses WHERE until_at IS NULL OR until_at > $1 \
+         ORDER BY since_at, scope, name",
+    )
+    .bind(now.0)
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let what = Paused::new(row.try_get("scope")?, row.try_get("name")?);
+            Ok(Pause {
+                what: what.map_err(|detail| StoreError::Corrupt { table: "pauses", column: "scope", detail })?,
+                reason: row.try_get("reason")?,
+                by: row.try_get("by_whom")?,
+                since: Timestamp(row.try_get("since_at")?),
+                until: row.try_get::<Option<i64>, _>("until_at")?.map(Timestamp),
+            })
+        })
+        .collect()
+}
+
 impl Store {
-    /// Puts a pause in force; it replaces one of the same scope.
+    /// Stops sending what the pause is about, from the next release on; a pause of the same is replaced.
     pub async fn pause(&self, pause: &Pause) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         sqlx::query(
@@ -23,48 +45,36 @@ impl Store {
         .bind(&pause.reason)
         .bind(&pause.by)
         .bind(pause.since.0)
-        .bind(pause.until.map(|at| at.0))
+        .bind(pause.until.map(|until| until.0))
         .execute(&mut *writer)
         .await?;
+        drop(writer);
+        self.wake();
         Ok(())
     }
 
-    /// Lifts a pause; answers whether there was one.
+    /// Lifts a pause; whether there was one in force. What waited is looked at again at once.
     pub async fn unpause(&self, what: &Paused) -> Result<bool> {
         let mut writer = self.inner.writer.lock().await;
-        let lifted = sqlx::query("DELETE FROM pauses WHERE scope = $1 AND name = $2")
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        let lifted = sqlx::query("DELETE FROM pauses WHERE scope = $1 AND name = $2 RETURNING until_at")
             .bind(what.scope())
             .bind(what.name())
-            .execute(&mut *writer)
+            .fetch_optional(&mut *tx)
             .await?;
+        let Some(row) = lifted else { return Ok(false) };
+        let in_force = row.try_get::<Option<i64>, _>("until_at")?.is_none_or(|until| until > now.0);
+        queue::unpark(&mut tx, None).await?;
+        tx.commit().await?;
         drop(writer);
         self.wake();
-        Ok(lifted.rows_affected() > 0)
+        Ok(in_force)
     }
 
-    /// The pauses in force.
+    /// The pauses that are in force.
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
         let mut conn = self.inner.readers.acquire().await?;
-        pauses_at(&mut conn, self.inner.clock.now()).await
+        in_force(&mut conn, self.inner.clock.now()).await
     }
-}
-
-/// The pauses in force at a moment.
-pub(super) async fn pauses_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Pause>> {
-    let found = sqlx::query("SELECT * FROM pauses WHERE until_at IS NULL OR until_at > $1 ORDER BY since_at, scope, name")
-        .bind(now.0)
-        .fetch_all(conn)
-        .await?;
-    found.iter().map(pause).collect()
-}
-
-fn pause(row: &SqliteRow) -> Result<Pause> {
-    let what = Paused::new(row.try_get("scope")?, row.try_get("name")?);
-    Ok(Pause {
-        what: what.map_err(|detail| StoreError::Corrupt { table: "pauses", column: "scope", detail })?,
-        reason: row.try_get("reason")?,
-        by: row.try_get("by_whom")?,
-        since: Timestamp(row.try_get("since_at")?),
-        until: row.try_get::<Option<i64>, _>("until_at")?.map(Timestamp),
-    })
 }

@@ -7,9 +7,10 @@ use sqlx::Row;
 
 use super::errors::Result;
 use super::sqlite::{Conn, Tx};
-use super::{Store, rows, sql};
+use super::{Store, notices, rows, sql};
 use crate::model::acceptance::{Acceptance, AttemptReset};
 use crate::model::clock::Timestamp;
+use crate::model::notice::NoticeKind;
 use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
 
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
@@ -128,7 +129,7 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
 }
 
 /// Whether a check is good or does not matter; what else there is, is red or has not ended.
-fn is_fit(outcome: &str) -> bool {
+pub(super) fn is_fit(outcome: &str) -> bool {
     let fit = ["success", "neutral", "skipped", "cancelled", "canceled", "stale", "manual"];
     fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
 }
@@ -154,7 +155,7 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
                 .bind(sha)
                 .execute(&mut **tx)
                 .await?;
-            return Ok(());
+            return notices::settle(tx, NoticeKind::HandOff, subject, now).await;
         }
         AttemptReset::HumanPush { subject } => {
             let ours = sqlx::query(
@@ -172,7 +173,7 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
         }
     };
     sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
-    Ok(())
+    notices::settle(tx, NoticeKind::HandOff, subject, now).await
 }
 
 impl Store {

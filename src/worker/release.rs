@@ -27,7 +27,7 @@ impl Worker {
         loop {
             let mut moved = false;
             let mut next = None;
-            let candidates = self.inner.store.candidates(LANES).await?;
+            let candidates = self.inner.store.candidates(LANES, &[]).await?;
             let candidates = candidates.into_iter().map(|job| {
                 let policy = self.inner.rules.now().policy(&job.rule);
                 (job, policy)

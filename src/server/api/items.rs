@@ -159,6 +159,8 @@ pub(in crate::server) struct JobItem {
     /// Until when a person may agree; then the answer is no.
     #[schema(required, format = DateTime)]
     pub hold_until: Option<String>,
+    /// Whether it waits for somebody to approve it.
+    pub approvable: bool,
     /// Whether a person has agreed.
     pub approved: bool,
     /// When it was made.
@@ -196,7 +198,7 @@ impl From<Job> for JobItem {
 }
 
 impl From<Standing> for JobItem {
-    fn from(Standing { job, outcome, position, expected_at }: Standing) -> Self {
+    fn from(Standing { job, outcome, approvable, position, expected_at }: Standing) -> Self {
         Self {
             id: job.id,
             rule: job.rule,
@@ -216,6 +218,7 @@ impl From<Standing> for JobItem {
             position,
             expected_at: text(expected_at),
             hold_until: text(job.hold_until),
+            approvable,
             approved: job.approved,
             created_at: job.created_at.to_rfc3339(),
             due_at: job.due_at.to_rfc3339(),
