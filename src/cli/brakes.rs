@@ -127,7 +127,8 @@ pub(super) async fn resume(arguments: ResumeArguments, printer: Printer) -> anyh
 
 pub(super) async fn cancel(arguments: CancelArguments, printer: Printer) -> anyhow::Result<Exit> {
     let Some(remote) = Remote::new(&arguments.remote, printer)? else { return Ok(Exit::Configuration) };
-    let CancelArguments { job, rule, state, repo, source, subject, older_than, since, execute, remote: how } = arguments;
+    let CancelArguments { job, rule, state, repo, source, subject, older_than, since, execute, remote: how } =
+        arguments;
     if let Some(job) = job {
         let answer = remote.post(&format!("jobs/{job}/cancel"), &[], &json!({})).await?;
         if how.json {
@@ -148,7 +149,9 @@ pub(super) async fn cancel(arguments: CancelArguments, printer: Printer) -> anyh
     let chosen: Map<String, Value> =
         chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
     if chosen.is_empty() {
-        bail!("which jobs? Give an id, or at least one of --rule, --state, --repo, --source, --subject, --older-than, --since");
+        bail!(
+            "which jobs? Give an id, or at least one of --rule, --state, --repo, --source, --subject, --older-than, --since"
+        );
     }
     let mut body = Value::Object(chosen);
     body["dry"] = (!execute).into();

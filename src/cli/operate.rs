@@ -63,18 +63,23 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
     for pause in list(&status["pauses"]) {
         let until = Some(when(&pause["until"], now())).filter(|until| !until.is_empty());
         let until = until.map_or("until it is lifted".to_owned(), |until| format!("over {until}"));
-        let said = format!("paused: {} by {}, {until}. {}", text(&pause["what"]), text(&pause["by"]), text(&pause["reason"]));
+        let said =
+            format!("paused: {} by {}, {until}. {}", text(&pause["what"]), text(&pause["by"]), text(&pause["reason"]));
         Printer::line(printer.paint(Style::Warn, said.trim_end()));
     }
     for trouble in list(&status["problems"]) {
         Printer::line(printer.paint(Style::Warn, format_args!("! {}", text(&trouble["message"]))));
     }
     for notice in list(&status["notices"]) {
-        Printer::line(printer.paint(Style::Warn, format_args!("! {} (job {})", text(&notice["text"]), text(&notice["job"]))));
+        Printer::line(
+            printer.paint(Style::Warn, format_args!("! {} (job {})", text(&notice["text"]), text(&notice["job"]))),
+        );
     }
     let counts = status["jobs"].as_object().into_iter().flatten();
-    let counts: Vec<_> =
-        counts.filter(|(_, count)| count.as_u64() != Some(0)).map(|(state, count)| format!("{state} {count}")).collect();
+    let counts: Vec<_> = counts
+        .filter(|(_, count)| count.as_u64() != Some(0))
+        .map(|(state, count)| format!("{state} {count}"))
+        .collect();
     Printer::line(format_args!("jobs: {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }));
     let mut windows = Table::new(&["WINDOW", "USED", "NEXT FREE"]);
     for window in list(&status["windows"]) {
@@ -91,7 +96,14 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
                 crate::model::span::show_span(std::time::Duration::from_secs(seconds))
             });
             let next = when(&budget["next_free"], now());
-            budgets.row(vec![text(&budget["scope"]), text(&budget["name"]), used(budget), per, text(&budget["level"]), next]);
+            budgets.row(vec![
+                text(&budget["scope"]),
+                text(&budget["name"]),
+                used(budget),
+                per,
+                text(&budget["level"]),
+                next,
+            ]);
         }
         budgets.print(printer);
     }
@@ -101,7 +113,8 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
 pub(super) async fn jobs(arguments: JobsArguments, printer: Printer) -> anyhow::Result<Exit> {
     let Some(remote) = Remote::new(&arguments.remote, printer)? else { return Ok(Exit::Configuration) };
     let JobsArguments { state, rule, repo, subject, limit, remote: how } = arguments;
-    let chosen = [("state", state), ("rule", rule), ("repo", repo), ("subject", subject), ("limit", Some(limit.to_string()))];
+    let chosen =
+        [("state", state), ("rule", rule), ("repo", repo), ("subject", subject), ("limit", Some(limit.to_string()))];
     let query: Vec<_> = chosen.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let answer = remote.get("jobs", &query).await?;
     if how.json {
@@ -146,7 +159,9 @@ pub(super) async fn job(arguments: JobArguments, printer: Printer) -> anyhow::Re
         ("repeats", "retry_of"),
     ] {
         let value = text(&job[key]);
-        if !value.is_empty() && !(key == "context" && job["context"] == job["subject"]) {
+        // A context is worth a line where it is another than the subject.
+        let repeated = key == "context" && job["context"] == job["subject"];
+        if !value.is_empty() && !repeated {
             Printer::line(format_args!("  {name:<13} {value}"));
         }
     }
@@ -171,7 +186,12 @@ pub(super) async fn job(arguments: JobArguments, printer: Printer) -> anyhow::Re
     if !list(&job["gates"]).is_empty() {
         let mut gates = Table::new(&["GATE", "SAYS", "UNTIL", "WHY"]);
         for gate in list(&job["gates"]) {
-            gates.row(vec![text(&gate["gate"]), text(&gate["decision"]), when(&gate["until"], now()), text(&gate["reason"])]);
+            gates.row(vec![
+                text(&gate["gate"]),
+                text(&gate["decision"]),
+                when(&gate["until"], now()),
+                text(&gate["reason"]),
+            ]);
         }
         gates.print(printer);
     }

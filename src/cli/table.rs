@@ -67,17 +67,15 @@ pub(super) fn when(value: &Value, now: jiff::Timestamp) -> String {
     let millis = at.as_millisecond() - now.as_millisecond();
     let span = spelled(Duration::from_millis(millis.unsigned_abs()));
     match millis {
-        -999..=999 => "now".to_owned(),
-        ..0 => format!("{span} ago"),
-        0.. => format!("in {span}"),
+        ..=-1000 => format!("{span} ago"),
+        1000.. => format!("in {span}"),
+        _ => "now".to_owned(),
     }
 }
 
 fn spelled(span: Duration) -> String {
     let seconds = span.as_secs();
-    let (size, name) = [(86_400, "d"), (3600, "h"), (60, "min")]
-        .into_iter()
-        .find(|(size, _)| seconds >= *size)
-        .unwrap_or((1, "s"));
+    let (size, name) =
+        [(86_400, "d"), (3600, "h"), (60, "min")].into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
     format!("{} {name}", seconds / size)
 }

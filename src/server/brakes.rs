@@ -64,7 +64,11 @@ impl Admin {
             let reason = format!("{} paused {} and stops what runs", caller.name, pause.what);
             for job in self.store.running_in(&pause.what).await? {
                 let Some(run) = job.run.as_ref().map(|run| run.id) else { continue };
-                stopping.push(self.store.ask_of_run(&job, &Asking { action: Action::Ban, run, reason: &reason, words: None }).await?);
+                stopping.push(
+                    self.store
+                        .ask_of_run(&job, &Asking { action: Action::Ban, run, reason: &reason, words: None })
+                        .await?,
+                );
             }
         }
         Ok((pause, stopping))

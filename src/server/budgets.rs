@@ -71,7 +71,7 @@ impl Admin {
                 }
             })
             .collect();
-        budgets.sort_by(|left, right| right.percent.cmp(&left.percent));
+        budgets.sort_by_key(|budget| std::cmp::Reverse(budget.percent));
         budgets.truncate(MOST);
         Ok(budgets)
     }

@@ -105,5 +105,6 @@ fn same_origin(headers: &HeaderMap, host: &str) -> bool {
 
 /// Whether a person looks at this path in a browser, who is then shown where to log in.
 fn is_page(path: &str) -> bool {
-    ["/", "/jobs", "/line", "/resume"].contains(&path) || ["/deliveries/", "/jobs/"].iter().any(|it| path.starts_with(it))
+    ["/", "/jobs", "/line", "/resume"].contains(&path)
+        || ["/deliveries/", "/jobs/"].iter().any(|it| path.starts_with(it))
 }

@@ -45,7 +45,9 @@ impl Store {
             if said.as_deref() == words {
                 return Ok(id);
             }
-            return Err(StoreError::Conflict(format!("job {id} waits to tell run {run} something else: cancel it first")));
+            return Err(StoreError::Conflict(format!(
+                "job {id} waits to tell run {run} something else: cancel it first"
+            )));
         }
         // After the job that made the run even if the clock has not moved on: ids tell which is newer.
         let id = new_id(now.max(Timestamp(of.created_at.0 + 1)));

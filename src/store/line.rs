@@ -150,7 +150,8 @@ fn order(mut lanes: Vec<Lane>, now: Timestamp) -> Vec<String> {
         }
         heads.extend(head(lane, at));
     }
-    let known_until = lanes.iter().filter(|lane| lane.more).filter_map(|lane| lane.jobs.back()).map(|job| job.due).min();
+    let known_until =
+        lanes.iter().filter(|lane| lane.more).filter_map(|lane| lane.jobs.back()).map(|job| job.due).min();
     for lane in lanes {
         later.extend(lane.jobs.into_iter().map(|job| (job.due, job.id)));
     }

@@ -57,17 +57,18 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .execute(&mut **tx)
     .await?;
     see(tx, job, run, now).await?;
-    sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1").bind(job).bind(run.id).execute(&mut **tx).await?;
+    sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1")
+        .bind(job)
+        .bind(run.id)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
 /// A service that was set up anew counts from the start: what went by this id before is gone.
 async fn forget_namesake(tx: &mut Tx<'_>, job: &str, run: i64, now: Timestamp) -> Result<()> {
-    let others = sqlx::query("SELECT id FROM jobs WHERE run = $1 AND id <> $2")
-        .bind(run)
-        .bind(job)
-        .fetch_all(&mut **tx)
-        .await?;
+    let others =
+        sqlx::query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(&mut **tx).await?;
     for other in others {
         let before: String = other.try_get("id")?;
         let from = &[JobState::Running];
@@ -78,7 +79,11 @@ async fn forget_namesake(tx: &mut Tx<'_>, job: &str, run: i64, now: Timestamp) -
             Err(error) => return Err(error),
         }
     }
-    sqlx::query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2").bind(run).bind(job).execute(&mut **tx).await?;
+    sqlx::query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2")
+        .bind(run)
+        .bind(job)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

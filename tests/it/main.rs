@@ -14,6 +14,7 @@ mod sandbox;
 mod secrecy;
 mod server_admin;
 mod server_api;
+mod server_brakes;
 mod server_browser;
 mod server_metrics;
 mod server_pages;

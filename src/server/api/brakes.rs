@@ -267,12 +267,14 @@ pub(super) async fn cancel(
 
 fn filter(wish: CancelWish, now: Timestamp) -> Result<BulkFilter, Refusal> {
     let CancelWish { state, rule, source, repo, subject, older_than, since, dry: _ } = wish;
-    let ago = |text: Option<String>| Ok::<_, Refusal>(text.map(|text| span(&text)).transpose()?.map(|it| now.minus(it)));
+    let ago =
+        |text: Option<String>| Ok::<_, Refusal>(text.map(|text| span(&text)).transpose()?.map(|it| now.minus(it)));
     let states = words(state.as_deref(), |word| match word.parse() {
         Ok(state @ (JobState::Queued | JobState::Held)) => Ok(state),
         _ => Err(format!("\"{word}\" cannot be cancelled; only queued and held jobs can")),
     })?;
-    let filter = BulkFilter { states, rule, source, repo, subject, made_from: ago(since)?, made_before: ago(older_than)? };
+    let filter =
+        BulkFilter { states, rule, source, repo, subject, made_from: ago(since)?, made_before: ago(older_than)? };
     let BulkFilter { states, rule, source, repo, subject, made_from, made_before } = &filter;
     let texts = [rule, source, repo, subject];
     if states.is_empty() && texts.iter().all(|text| text.is_none()) && made_from.is_none() && made_before.is_none() {

@@ -72,7 +72,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let Content(body) = Content::from_request(request, state).await?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| Refusal::BadRequest(format!("the body: {error}").into()))
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Refusal::BadRequest(format!("the body: {error}").into()))
     }
 }
 

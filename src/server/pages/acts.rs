@@ -76,7 +76,8 @@ async fn job(
         "absent" => store.absent(&id, &format!("{by} said that it has no run")).await?,
         "adopt" => {
             let run = form.get("run").and_then(|run| run.parse().ok());
-            let run = Run { id: run.ok_or(Refusal::BadRequest("which run? Give its number".into()))?, ..Run::default() };
+            let run =
+                Run { id: run.ok_or(Refusal::BadRequest("which run? Give its number".into()))?, ..Run::default() };
             store.adopt(&id, &run, &format!("{by} said that run {} is its run", run.id)).await?;
         }
         _ => return Err(nothing()),

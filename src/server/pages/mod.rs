@@ -74,6 +74,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     pages.add_filter("tone", words::tone);
     pages.add_filter("web", words::web);
     pages.add_filter("plain", words::plain);
+    pages.add_filter("query", words::query);
     Ok(pages)
 }
 

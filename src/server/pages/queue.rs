@@ -23,16 +23,10 @@ use crate::store::JobFilter;
 const LINE: usize = 200;
 
 pub(super) fn router() -> Router<Arc<Admin>> {
-    Router::new()
-        .route("/line", get(line))
-        .route("/jobs", get(jobs))
-        .route("/resume", get(resume).post(acts::resume))
+    Router::new().route("/line", get(line)).route("/jobs", get(jobs)).route("/resume", get(resume).post(acts::resume))
 }
 
-async fn line(
-    State(admin): State<Arc<Admin>>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Html<String>, Refusal> {
+async fn line(State(admin): State<Arc<Admin>>, Extension(caller): Extension<Caller>) -> Result<Html<String>, Refusal> {
     let counts = admin.store.counts().await?;
     let total = counts.iter().find(|(state, _)| *state == JobState::Queued).map_or(0, |(_, count)| *count);
     let items = next_in_line(&admin, LINE).await?;

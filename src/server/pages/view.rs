@@ -104,7 +104,12 @@ impl Rules {
         let total = rules.len();
         let row = |rule: RuleInForce| {
             let count = counts.iter().find(|count| count.rule == rule.name);
-            RuleRow { says: rule.says(), jobs: count.map_or(0, |count| count.jobs), last: count.and_then(|count| count.last), rule }
+            RuleRow {
+                says: rule.says(),
+                jobs: count.map_or(0, |count| count.jobs),
+                last: count.and_then(|count| count.last),
+                rule,
+            }
         };
         Ok(Self { total, hash, items: rules.into_iter().take(RULES).map(row).collect() })
     }
