@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{Loaded, compile};
 use crate::model::policy::Terms;
-use crate::model::problem::Problem;
+use crate::model::problem::{Problem, nearest};
 
 /// Reads and compiles a rules file, or every `*.toml` of a folder in the order of their names. Prompt files and
 /// includes are looked for in that folder only.
@@ -17,7 +17,7 @@ pub fn load(path: &Path, terms: &Terms) -> Loaded {
             return Loaded { rules: None, problems: vec![problem] };
         }
     };
-    let mut problems = Vec::new();
+    let mut problems = unknown_files(path, &files, terms);
     let mut texts = Vec::new();
     for file in files {
         let origin = file.display().to_string();
@@ -50,6 +50,21 @@ fn list(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), String> {
     }
     files.sort();
     Ok((path.to_path_buf(), files))
+}
+
+/// A ceiling for a file that is not there is no ceiling: the file may have another name now, and is not bound any more.
+fn unknown_files(path: &Path, files: &[PathBuf], terms: &Terms) -> Vec<Problem> {
+    let names: Vec<&str> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    let unknown = terms.files.keys().filter(|name| !names.contains(&name.as_str()));
+    let problem = |name: &String| {
+        let message = format!("the settings bind \"{name}\" ([rules.files.\"{name}\"]), and there is no such file");
+        let help = match nearest(name, names.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("there is {}; take the table out of the settings when the file is gone", names.join(", ")),
+        };
+        Problem::error(path.display().to_string(), message).help(help)
+    };
+    unknown.map(problem).collect()
 }
 
 /// Reads a file inside `folder`. Links are followed (a mounted folder of Kubernetes consists of them), `..` is not.
