@@ -91,7 +91,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
             loaded.problems.iter().map(ToString::to_string).collect::<String>()
         );
     };
-    let app = App::start(settings, Arc::new(rules::Live::new(rules)), metrics, clock.clone()).await?;
+    let app = App::start(settings, Arc::new(rules::Live::new(rules, clock.now())), metrics, clock.clone()).await?;
     app.lifecycle().watch_signals()?;
     let dashboard = format!("http://{}/", app.admin);
 

@@ -128,7 +128,8 @@ impl Store {
         Ok(())
     }
 
-    fn wake(&self) {
+    /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
+    pub fn wake(&self) {
         self.inner.wake.notify_waiters();
     }
 }
