@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use crate::codegen::{Codegen, CodegenOptions};
-use crate::config::{LabeledSecret, Settings, SourceSettings};
+use crate::config::{LabeledSecret, RulesSettings, Settings, SourceSettings};
 use crate::intake::{Door, Intake};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
@@ -18,7 +18,7 @@ use crate::model::delivery::SourceKind;
 use crate::model::policy::{Approval, Policy};
 use crate::model::span::show_span;
 use crate::rules::gates;
-use crate::rules::{Live, Places, RuleSet, RuleSummary};
+use crate::rules::{InForce, Live, Places, Reload, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
 use crate::telemetry::Metrics;
@@ -78,6 +78,14 @@ impl App {
         let mut options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
         options.insecure_http = settings.codegen.insecure_http;
         let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
+        let RulesSettings { path, terms } = settings.rules.clone();
+        let reload = Reload::new(path, terms, rules.clone(), clock.clone());
+        let waiting = store.clone();
+        let taken = move || {
+            let store = waiting.clone();
+            async move { store.wake() }
+        };
+        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), taken));
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
         let upkeep = metrics.clone();
@@ -167,16 +175,17 @@ fn admin_parts(
         tokens: settings.admin.tokens.clone(),
         hosts: settings.admin.hosts.clone(),
         sources: settings.sources.values().map(|source| (source.name.clone(), source.kind)).collect(),
-        rules: Box::new(move || shown(&listed.now())),
+        rules: Box::new(move || shown(&listed.in_force())),
         policy: Box::new(move |job| rules.now().policy(&job.rule)),
         gates: Box::new(gates::ask),
+        cost: settings.codegen.cost.clone(),
         metrics: Box::new(move || metrics.render()),
     }
 }
 
-fn shown(rules: &RuleSet) -> RulesInForce {
+fn shown(now: &InForce) -> RulesInForce {
     let rule = |rule: RuleSummary| {
-        let policy = rules.policy(&rule.name);
+        let policy = now.rules.policy(&rule.name);
         RuleInForce {
             brakes: brakes(&policy),
             name: rule.name,
@@ -188,7 +197,13 @@ fn shown(rules: &RuleSet) -> RulesInForce {
             attempts: policy.attempts,
         }
     };
-    RulesInForce { hash: rules.hash().to_owned(), rules: rules.rules().map(rule).collect() }
+    RulesInForce {
+        hash: now.rules.hash().to_owned(),
+        rules: now.rules.rules().map(rule).collect(),
+        loaded_at: now.loaded_at,
+        stale: now.stale,
+        problems: now.problems.clone(),
+    }
 }
 
 /// What stands in a rule's way beside limits, in words.

@@ -301,6 +301,22 @@ pub struct Terms {
     pub files: BTreeMap<String, FileTerms>,
 }
 
+/// What a run is estimated to cost: nothing is decided by it, it is only told beside limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// How much one run costs, in units of the currency.
+    pub per_run: f64,
+    /// What the amount is in, e.g. `"USD"`.
+    pub currency: String,
+}
+
+impl Cost {
+    /// So many runs as an amount, e.g. `"about 40.00 USD"`.
+    pub fn of(&self, runs: u32) -> String {
+        format!("about {:.2} {}", self.per_run * f64::from(runs), self.currency)
+    }
+}
+
 /// What one file of rules may do at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTerms {

@@ -18,7 +18,8 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
-use crate::model::policy::{Limit, Policy, Scope};
+use crate::model::policy::{Cost, Limit, Policy, Scope};
+use crate::model::problem::Problem;
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
@@ -31,6 +32,12 @@ pub struct RulesInForce {
     pub hash: String,
     /// Each of them, in the order of their files.
     pub rules: Vec<RuleInForce>,
+    /// Since when they are in force.
+    pub loaded_at: Timestamp,
+    /// Whether their files have changed since and cannot be used.
+    pub stale: bool,
+    /// What is wrong with the files as they are now; warnings only, unless the rules are stale.
+    pub problems: Vec<Problem>,
 }
 
 /// One rule, as far as it is shown.
@@ -87,6 +94,8 @@ pub struct AdminParts {
     pub policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     /// What the gates say to a job.
     pub gates: Gates,
+    /// What a run is estimated to cost, if the settings say so.
+    pub cost: Option<Cost>,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -101,6 +110,7 @@ pub struct Admin {
     pub(super) rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
     pub(super) policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     pub(super) gates: Gates,
+    pub(super) cost: Option<Cost>,
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) pages: Pages,
     pub(super) started_at: Timestamp,
@@ -126,6 +136,7 @@ impl Admin {
             rules: parts.rules,
             policy: parts.policy,
             gates: parts.gates,
+            cost: parts.cost,
             metrics: parts.metrics,
         }
     }

@@ -21,6 +21,7 @@ mod overview;
 mod pages;
 mod problem;
 mod serve;
+mod spending;
 mod standing;
 mod webhooks;
 

@@ -42,6 +42,7 @@ use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
 pub use asking::Asking;
+pub use budgets::Started;
 pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
@@ -139,7 +140,8 @@ impl Store {
         Ok(())
     }
 
-    fn wake(&self) {
+    /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
+    pub fn wake(&self) {
         self.inner.wake.notify_waiters();
     }
 }

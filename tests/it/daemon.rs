@@ -297,6 +297,46 @@ async fn a_second_serve_on_the_same_database_refuses_to_start() {
 }
 
 #[tokio::test]
+async fn changed_rules_count_on_sighup_and_broken_ones_are_told_while_the_old_ones_work() {
+    let house = House::new();
+    let mut daemon = house.serve();
+    let before = daemon.get("status").await["rules"].clone();
+    assert_eq!((&before["stale"], &before["problems"]), (&json!(false), &json!([])));
+    let rules = async |expected: &str, fits: fn(&Value) -> bool| {
+        until(expected, async || {
+            let rules = daemon.get("status").await["rules"].take();
+            fits(&rules).then_some(rules)
+        })
+        .await
+    };
+    let write = |text: &str| std::fs::write(house.path().join("rules.toml"), text).unwrap();
+
+    write(&format!("{RULES}{}", RULES.replace("\"fix\"", "\"fix-too\"")));
+    daemon.process.signal("-HUP");
+    let now = rules("the second rule", |rules| rules["count"] == 2).await;
+    assert_ne!(now["hash"], before["hash"]);
+    let names = daemon.get("rules").await;
+    assert_eq!(names["items"][1]["name"], "fix-too");
+
+    write(&RULES.replace("ci.failed", "ci.faild"));
+    daemon.process.signal("-HUP");
+    let broken = rules("the breakage", |rules| rules["stale"] == true).await;
+    assert_eq!((&broken["hash"], &broken["loaded_at"]), (&now["hash"], &now["loaded_at"]));
+    let drawn = broken["problems"][0]["text"].as_str().unwrap();
+    assert!(drawn.contains("rules.toml:4:7") && drawn.contains("^^^^^^^^^^"), "{drawn}");
+    let (_, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
+    let delivery = daemon.get(&format!("deliveries/{}", said["delivery"].as_str().unwrap())).await;
+    assert_eq!(delivery["verdicts"][0]["rules_hash"], now["hash"], "{delivery:#}");
+    assert_eq!(said["jobs"].as_array().unwrap().len(), 2);
+
+    write(RULES);
+    daemon.process.signal("-HUP");
+    let repaired = rules("the repair", |rules| rules["stale"] == false).await;
+    assert_eq!((&repaired["hash"], &repaired["count"]), (&before["hash"], &json!(1)));
+    daemon.process.end();
+}
+
+#[tokio::test]
 async fn sigterm_ends_it_cleanly() {
     let house = House::new();
     let mut daemon = house.serve();

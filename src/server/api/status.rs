@@ -12,11 +12,16 @@ use super::brakes::PauseItem;
 use super::items::{JobItem, RunItem, text};
 use super::notices::NoticeItem;
 use super::params::Params;
-use crate::server::admin::Admin;
+use crate::model::problem::{Problem, Severity};
+use crate::server::admin::{Admin, RulesInForce};
 use crate::server::budgets::Budget;
 use crate::server::overview::{Trouble, Windows};
 use crate::server::problem::{Refusal, Refusals};
+use crate::server::spending::{Spending, Spent};
 use crate::store::PageRequest;
+
+/// Problems of rule files in an answer.
+const PROBLEMS: usize = 50;
 
 /// Nothing can be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,6 +40,8 @@ pub(in crate::server) struct Status {
     pub uptime_s: u64,
     /// Hash of the rules in force.
     pub rules_hash: String,
+    /// The rules in force and their files.
+    pub rules: RulesItem,
     /// How many jobs are in each state; every state is named.
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
@@ -44,6 +51,8 @@ pub(in crate::server) struct Status {
     /// Every limit of the rules in force with its use, the fullest first, at most 60. Of those that hold for each
     /// repository, subject or person alike, the three fullest.
     pub budgets: Vec<BudgetItem>,
+    /// What was started within a day and a week, and what it costs by the estimate of the settings.
+    pub spending: SpendingItem,
     /// The newest notices that are not settled, at most 20.
     pub notices: Vec<NoticeItem>,
     /// The job that has waited longest.
@@ -114,6 +123,79 @@ impl From<Budget> for BudgetItem {
     }
 }
 
+/// What was started, and what it costs by the estimate of the settings.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct SpendingItem {
+    /// What costs are in; null when the settings give no estimate.
+    #[schema(required)]
+    pub currency: Option<String>,
+    /// All together (with an empty rule), then each rule that started something, those with most first.
+    pub items: Vec<SpentItem>,
+}
+
+/// What one rule has started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct SpentItem {
+    /// The rule; empty for all together.
+    pub rule: String,
+    /// Runs started within a day.
+    pub day: u64,
+    /// Runs started within a week.
+    pub week: u64,
+    /// What those of the day cost by estimate.
+    #[schema(required)]
+    pub day_cost: Option<f64>,
+    /// What those of the week cost by estimate.
+    #[schema(required)]
+    pub week_cost: Option<f64>,
+}
+
+impl From<Spending> for SpendingItem {
+    fn from(spending: Spending) -> Self {
+        let item = |Spent { rule, day, week, day_cost, week_cost }| SpentItem { rule, day, week, day_cost, week_cost };
+        Self { currency: spending.currency, items: spending.items.into_iter().map(item).collect() }
+    }
+}
+
+/// The rules in force and their files.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct RulesItem {
+    /// Hash of the rules in force.
+    pub hash: String,
+    /// How many there are.
+    pub count: usize,
+    /// Since when they are in force.
+    #[schema(format = DateTime)]
+    pub loaded_at: String,
+    /// Whether their files have changed since and cannot be used; then these rules stay.
+    pub stale: bool,
+    /// What is wrong with the files as they are now, at most 50; warnings only, unless the rules are stale.
+    pub problems: Vec<FileProblemItem>,
+}
+
+/// Something wrong in a rules file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct FileProblemItem {
+    /// `error` or `warning`.
+    #[schema(value_type = String)]
+    pub severity: Severity,
+    /// The file.
+    pub file: String,
+    /// The line, from 1, if it is about one.
+    #[schema(required)]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[schema(required)]
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[schema(required)]
+    pub help: Option<String>,
+    /// All of it drawn with line and caret, to be shown with a fixed width.
+    pub text: String,
+}
+
 /// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct TroubleItem {
@@ -125,6 +207,9 @@ pub(in crate::server) struct TroubleItem {
     /// When it is over by itself, if that is known.
     #[schema(required, format = DateTime)]
     pub until: Option<String>,
+    /// More of it, to be shown with a fixed width.
+    #[schema(required)]
+    pub text: Option<String>,
 }
 
 /// The state of the whole at a glance.
@@ -134,7 +219,7 @@ pub(super) async fn status(
     State(admin): State<Arc<Admin>>,
     Params(StatusQuery {}): Params<StatusQuery>,
 ) -> Result<Json<Status>, Refusal> {
-    let now = admin.clock.now();
+    let (now, rules) = (admin.clock.now(), (admin.rules)());
     let counts = admin.store.counts().await?;
     let windows = admin.windows().await?;
     let alive = admin.alive_runs(100).await?;
@@ -145,11 +230,13 @@ pub(super) async fn status(
         version: env!("CARGO_PKG_VERSION"),
         started_at: admin.started_at.to_rfc3339(),
         uptime_s: now.since(admin.started_at).as_secs(),
-        rules_hash: (admin.rules)().hash,
+        rules_hash: rules.hash.clone(),
+        rules: RulesItem::from(rules),
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
         pauses: admin.store.pauses().await?.iter().map(PauseItem::from).collect(),
         budgets: admin.budgets().await?.into_iter().map(BudgetItem::from).collect(),
+        spending: admin.spending().await?.into(),
         notices: notices.items.into_iter().map(NoticeItem::from).collect(),
         oldest_waiting: oldest.pop().map(JobItem::from),
         active_runs: alive.into_iter().map(RunItem::from).collect(),
@@ -173,8 +260,35 @@ fn window_items(windows: &Windows) -> Vec<WindowItem> {
         .collect()
 }
 
+impl From<RulesInForce> for RulesItem {
+    fn from(rules: RulesInForce) -> Self {
+        Self {
+            hash: rules.hash,
+            count: rules.rules.len(),
+            loaded_at: rules.loaded_at.to_rfc3339(),
+            stale: rules.stale,
+            problems: rules.problems.into_iter().take(PROBLEMS).map(FileProblemItem::from).collect(),
+        }
+    }
+}
+
+impl From<Problem> for FileProblemItem {
+    fn from(problem: Problem) -> Self {
+        let (line, column) = problem.place.as_ref().map(|place| (place.line, place.column)).unzip();
+        Self {
+            text: problem.to_string(),
+            severity: problem.severity,
+            file: problem.origin,
+            line,
+            column,
+            message: problem.message,
+            help: problem.help,
+        }
+    }
+}
+
 impl From<Trouble> for TroubleItem {
     fn from(trouble: Trouble) -> Self {
-        Self { message: trouble.message, help: trouble.help, until: text(trouble.until) }
+        Self { message: trouble.message, help: trouble.help, until: text(trouble.until), text: trouble.text }
     }
 }

@@ -15,6 +15,7 @@ use crate::server::admin::{Admin, RuleInForce, RulesInForce};
 use crate::server::budgets::Budget;
 use crate::server::overview::{Trouble, Window};
 use crate::server::problem::Refusal;
+use crate::server::spending::Spending;
 use crate::server::standing::Standing;
 use crate::store::{DeliveryFilter, JobFilter, PageRequest};
 
@@ -40,6 +41,7 @@ pub(super) struct View {
     pub(super) deliveries: Deliveries,
     pub(super) windows: Vec<WindowRow>,
     pub(super) budgets: Vec<Budget>,
+    pub(super) spending: Spending,
     pub(super) rules: Rules,
     pub(super) states: Vec<StateRow>,
 }
@@ -100,7 +102,7 @@ pub(super) struct RuleRow {
 impl Rules {
     async fn of(admin: &Admin) -> Result<Self, Refusal> {
         let counts = admin.store.rule_counts().await?;
-        let RulesInForce { hash, rules } = (admin.rules)();
+        let RulesInForce { hash, rules, .. } = (admin.rules)();
         let total = rules.len();
         let row = |rule: RuleInForce| {
             let count = counts.iter().find(|count| count.rule == rule.name);
@@ -159,6 +161,7 @@ impl View {
             },
             windows: windows.into_iter().map(WindowRow::from).collect(),
             budgets: admin.budgets().await?,
+            spending: admin.spending().await?,
             rules: Rules::of(admin).await?,
             states: counts.into_iter().map(|(name, count)| StateRow { name, count }).collect(),
         })

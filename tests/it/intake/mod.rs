@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use hookrun::intake::{Door, Intake, Receipt, Rejection};
+use hookrun::model::clock::Timestamp;
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
 use hookrun::model::job::Job;
@@ -49,7 +50,8 @@ impl Room {
     fn with(house: House, text: &str) -> Self {
         let read = |name: &str| Err(format!("no file \"{name}\""));
         let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
-        let rules = Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))));
+        let rules =
+            Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems)), Timestamp::default()));
         let store = house.store.clone();
         let intake = Intake::new(doors(), rules.clone(), store, house.clock.clone());
         Self { house, intake, rules }

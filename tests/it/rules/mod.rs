@@ -6,6 +6,7 @@ mod language;
 mod matching;
 mod problems;
 mod prompts;
+mod reload;
 mod strangers;
 
 use bytes::Bytes;

@@ -251,7 +251,14 @@ pub(super) fn worker(
             claims: Duration::from_hours(24 * 400),
         },
     };
-    Worker::new(options, store.clone(), codegen, Arc::new(Live::new(rules(setting.rules))), clock, stop.clone())
+    Worker::new(
+        options,
+        store.clone(),
+        codegen,
+        Arc::new(Live::new(rules(setting.rules), Timestamp::default())),
+        clock,
+        stop.clone(),
+    )
 }
 
 /// A sandbox on a port of its own.
