@@ -74,7 +74,8 @@ pub(super) fn when(value: &Value, now: jiff::Timestamp) -> String {
 }
 
 fn spelled(span: Duration) -> String {
-    let seconds = span.as_secs();
+    // Rounded, so that four hours that have just begun are four.
+    let seconds = (span.as_millis() as u64 + 500) / 1000;
     let (size, name) =
         [(86_400, "d"), (3600, "h"), (60, "min")].into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
     format!("{} {name}", seconds / size)
