@@ -71,6 +71,7 @@ impl House {
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts: Vec::new(),
             requests: Vec::new(),
             outcome: DeliveryOutcome::Unmatched,
