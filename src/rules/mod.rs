@@ -21,6 +21,7 @@ mod index;
 mod judge;
 mod live;
 mod load;
+mod on_stale;
 mod pattern;
 mod payload;
 mod people;
@@ -126,6 +127,8 @@ pub struct Judgement {
     pub request: Option<JobRequest>,
     /// What would be sent if this were the only event of the job; also for a rule in shadow mode.
     pub rendered: Option<Rendered>,
+    /// The rule's `one_of`: of the rules with this word only the first that asks for a job acts.
+    pub one_of: Option<String>,
 }
 
 impl RuleSet {
@@ -180,7 +183,7 @@ impl RuleSet {
         if rule.mode == Mode::Off {
             verdict.decision = Ruling::NoMatch;
             "mode: the rule is off".clone_into(&mut verdict.reason);
-            return Judgement { verdict, request: None, rendered: None };
+            return Judgement { verdict, request: None, rendered: None, one_of: None };
         }
         let answer = judge::judge(rule, event, occasion, &self.env, &self.maps).and_then(|(key, event)| {
             let told = Told {
@@ -201,7 +204,7 @@ impl RuleSet {
                 verdict.decision = refusal.decision;
                 verdict.reason = refusal.reason;
                 verdict.inputs = refusal.inputs;
-                Judgement { verdict, request: None, rendered: None }
+                Judgement { verdict, request: None, rendered: None, one_of: None }
             }
             Ok((key, rendered)) => {
                 verdict.happening = Some(event.happening.clone());
@@ -219,6 +222,7 @@ impl RuleSet {
                     happening: event.happening.clone(),
                     claim_for: event.momentary.then_some(MOMENT),
                     subject: occasion.subject_key.to_owned(),
+                    context: occasion.context.to_owned(),
                     repo: event.repo.clone().or_else(|| event.project.clone()),
                     sha: event.sha.clone(),
                     failing: matches!(event.kind, Some(Kind::CiFailed | Kind::DeploymentFailed)),
@@ -226,7 +230,7 @@ impl RuleSet {
                     settle_max: SETTLE_MAX,
                     ..JobRequest::default()
                 });
-                Judgement { verdict, request, rendered: Some(rendered) }
+                Judgement { verdict, request, rendered: Some(rendered), one_of: None }
             }
         }
     }

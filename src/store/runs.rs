@@ -70,6 +70,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .execute(&mut **tx)
     .await?;
     sqlx::query("UPDATE jobs SET run = $2 WHERE id = $1").bind(job).bind(run.id).execute(&mut **tx).await?;
+    // What waits to be said to the run of this job knows now which it is.
+    sqlx::query("UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL")
+        .bind(job)
+        .bind(run.id)
+        .execute(&mut **tx)
+        .await?;
     let subject = subject_of(tx, job).await?;
     teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
 }
@@ -88,8 +94,10 @@ async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
 async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
     let Some((host, repo)) = place_of(subject) else { return Ok(()) };
-    let update = SubjectUpdate { key: subject.to_owned(), host: host.to_owned(), repo: repo.to_owned(), facts };
-    subjects::absorb(tx, &[&update], now).await
+    let (key, host, repo) = (subject.to_owned(), host.to_owned(), repo.to_owned());
+    let update = SubjectUpdate { key, host, repo, facts, ..SubjectUpdate::default() };
+    subjects::absorb(tx, &[&update], now).await?;
+    Ok(())
 }
 
 /// Host and repository of a code subject, host and project of a ticket.
@@ -174,7 +182,7 @@ impl Store {
 
 async fn observe_one(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<Option<RunChange>> {
     let row = sqlx::query(
-        "SELECT r.job, r.pull_requests, j.state, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
+        "SELECT r.job, r.pull_requests, j.state, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
     )
     .bind(run.id)
     .fetch_optional(&mut **tx)
@@ -205,8 +213,11 @@ async fn observe_one(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<Optio
         for change in &run.pull_requests {
             let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(&subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
-                let facts = Facts { ours: Some(true), last_run: Some(run.id), ..Facts::default() };
-                teach(tx, &format!("{host}/{repo}@{branch}"), facts, now).await?;
+                let key = format!("{host}/{repo}@{branch}");
+                // What a run pushes belongs to whatever it was started for.
+                let part_of = Some(row.try_get::<String, _>("context")?).filter(|context| *context != key);
+                let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };
+                teach(tx, &key, facts, now).await?;
             }
         }
     }

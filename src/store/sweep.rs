@@ -33,7 +33,7 @@ pub struct Swept {
     pub jobs: u64,
     /// Claims and attempts.
     pub claims: u64,
-    /// Calls, heads, checks and subjects.
+    /// Calls, heads, checks, aliases and subjects.
     pub others: u64,
 }
 
@@ -63,6 +63,8 @@ const HEADS: &str = "DELETE FROM heads WHERE (host, repo, sha, subject) IN \
     (SELECT host, repo, sha, subject FROM heads WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const CHECKS: &str = "DELETE FROM checks WHERE (host, repo, sha, name, aggregate) IN \
     (SELECT host, repo, sha, name, aggregate FROM checks WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
+const ALIASES: &str = "DELETE FROM aliases WHERE (alias, subject) IN \
+    (SELECT alias, subject FROM aliases WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const SUBJECTS: &str = "DELETE FROM subjects WHERE key IN \
     (SELECT key FROM subjects WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
 
@@ -83,7 +85,9 @@ impl Store {
         swept.deliveries = self.walk(&DELIVERIES, records).await?;
         swept.claims = self.forget(CLAIMS, claims).await? + self.forget(ATTEMPTS, claims).await?;
         // A commit that is forgotten earlier than its subject could turn a fork's check into one of ours.
-        for (delete, before) in [(CALLS, windows), (CHECKS, records), (HEADS, claims), (SUBJECTS, claims)] {
+        for (delete, before) in
+            [(CALLS, windows), (CHECKS, records), (HEADS, claims), (ALIASES, claims), (SUBJECTS, claims)]
+        {
             swept.others += self.forget(delete, before).await?;
         }
         Ok(swept)

@@ -341,6 +341,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts: vec![verdict],
             requests: vec![(0, request)],
             outcome: DeliveryOutcome::Unmatched,
