@@ -222,11 +222,8 @@ impl Job {
 
     /// Whether it is said to a run that is there, or ends it, and starts nothing: it waits for nobody's leave.
     pub fn is_act(&self) -> bool {
-        match self.action {
-            Action::Tell => true,
-            Action::Ban => self.target.is_some(),
-            Action::Run | Action::SetupCommands => false,
-        }
+        self.action == Action::Tell
+            || (!matches!(self.action, Action::Run | Action::SetupCommands) && self.target.is_some())
     }
 
     /// Whether a gate asked for a person, who may approve or cancel it.

@@ -135,8 +135,8 @@ impl Store {
             uses.push(match *bound {
                 Bound::Rate { count, per } => use_of(&mut conn, (*scope, name), count, per, now).await?,
                 Bound::Running(limit) => {
-                    let used = running_in(&mut conn, *scope, name, "").await?;
-                    BudgetUse { scope: *scope, limit, per: Duration::ZERO, used, next_free: None }
+                    let running = running_in(&mut conn, *scope, name, "").await?;
+                    BudgetUse { scope: *scope, limit, per: Duration::ZERO, used: running, next_free: None }
                 }
             });
         }
