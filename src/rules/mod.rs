@@ -217,6 +217,7 @@ impl RuleSet {
                     happening: event.happening.clone(),
                     claim_for: event.momentary.then_some(MOMENT),
                     subject: occasion.subject_key.to_owned(),
+                    context: occasion.context.to_owned(),
                     repo: event.repo.clone().or_else(|| event.project.clone()),
                     sha: event.sha.clone(),
                     failing: matches!(event.kind, Some(Kind::CiFailed | Kind::DeploymentFailed)),

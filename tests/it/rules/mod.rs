@@ -132,6 +132,7 @@ fn judge_with(rules: &RuleSet, event: &Event, facts: Option<&Facts>, payload: &s
         event,
         facts,
         subject_key: &event.subject.key,
+        context: "",
         payload: &Bytes::copy_from_slice(payload.as_bytes()),
         source_kind: kind_of(event),
         agents: &["codegen-sh[bot]".to_owned()],
