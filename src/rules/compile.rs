@@ -13,6 +13,7 @@ use super::index::Index;
 use super::read::{At, Read, Reader, Text};
 use super::rule::Rule;
 use super::{Loaded, RuleSet, RuleTest, print};
+use crate::model::policy::Terms;
 use crate::model::problem::{Problem, Severity};
 
 /// Reads the text of a file in the rules' folder: prompt files and includes.
@@ -21,8 +22,9 @@ pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 /// Groups by name.
 pub(super) type Groups = BTreeMap<String, Vec<String>>;
 
-/// Compiles rule files, each `(origin, text)`, in their order; pure but for `read`.
-pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
+/// Compiles rule files, each `(origin, text)`, in their order, under the terms of the settings; pure but for `read`.
+pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>) -> Loaded {
+    let _ = terms;
     let sources: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
     let mut problems = Vec::new();
     let parsed: Vec<RulesFile> =

@@ -1,5 +1,6 @@
 //! What the reader says about rules that are wrong.
 
+use hookrun::model::policy::Terms;
 use hookrun::rules::compile;
 
 fn problems(text: &str) -> String {
@@ -7,7 +8,7 @@ fn problems(text: &str) -> String {
         "bad.md" => Ok("Hello\n{{ event.rep }}".to_owned()),
         _ => Err(format!("\"{name}\" cannot be read: no such file")),
     };
-    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
+    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
     assert!(loaded.rules.is_none());
     loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -418,7 +419,7 @@ fn defaults_stand_once_and_name_nothing() {
         file("a.toml", "[defaults]\nname = \"x\"\n[groups]\ng = []\n"),
         file("b.toml", "[defaults]\n[groups]\ng = []\n"),
     ];
-    let messages: Vec<_> = compile(files, &|_| Err(String::new()))
+    let messages: Vec<_> = compile(files, &Terms::default(), &|_| Err(String::new()))
         .problems
         .into_iter()
         .map(|problem| (problem.origin, problem.message))
@@ -434,7 +435,9 @@ fn defaults_stand_once_and_name_nothing() {
 #[test]
 fn a_rule_replaces_what_the_defaults_say() {
     let text = "[defaults]\non = [\"push\"]\nrepos = [\"acme/*\"]\nprompt = 'general'\nmode = \"off\"\n[[rule]]\nname = \"a\"\nmode = \"live\"\nprompt_file = \"p.md\"\n";
-    let rules = compile(vec![("rules.toml".to_owned(), text.to_owned())], &|_| Ok("own".to_owned())).rules.unwrap();
+    let rules = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &|_| Ok("own".to_owned()))
+        .rules
+        .unwrap();
     let summary = rules.rules().next().unwrap();
     assert_eq!((summary.mode, summary.on, summary.repos), ("live", vec!["push".to_owned()], vec!["acme/*".to_owned()]));
 }
