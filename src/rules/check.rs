@@ -33,6 +33,8 @@ pub(super) struct Findings {
     pub(super) faults: Vec<Fault>,
     /// The files that it includes.
     pub(super) includes: Vec<(String, std::ops::Range<usize>)>,
+    /// The roots that it reads.
+    pub(super) roots: Vec<&'static str>,
 }
 
 /// Checks a template.
@@ -278,7 +280,8 @@ impl Walk<'_> {
         if let Some((_, kind)) = self.vars.iter().rev().find(|(var, _)| var == name) {
             return *kind;
         }
-        if let Some((_, kind)) = scope.roots.iter().find(|(root, _)| *root == name) {
+        if let Some((root, kind)) = scope.roots.iter().find(|(root, _)| *root == name) {
+            self.found.roots.push(root);
             return *kind;
         }
         let help =

@@ -97,6 +97,26 @@ impl Patterns {
         self.barred.iter().any(|pattern| pattern.is_for(from) && pattern.hits(name))
     }
 
+    /// Whether one of the `!` patterns means the name, whatever source it names.
+    pub(super) fn bars_anywhere(&self, name: &str) -> bool {
+        self.barred.iter().any(|pattern| pattern.hits(name))
+    }
+
+    /// Whether a name may be meant both here and by the pattern `other`. A plain name is told for sure; of two patterns
+    /// only the plain text before their first special characters is compared.
+    pub(super) fn may_meet(&self, other: &str) -> bool {
+        let (_, other) = split_prefix(other);
+        let begins = head(other);
+        if begins.len() == other.len() {
+            return self.allow_anywhere(other);
+        }
+        let meets = |pattern: &Pattern| match pattern.form {
+            Form::Exact => pattern.text.starts_with(begins),
+            _ => begins.starts_with(head(&pattern.text)) || head(&pattern.text).starts_with(begins),
+        };
+        self.wanted.is_empty() || self.wanted.iter().any(meets)
+    }
+
     /// Whether every name is meant, an unknown one too.
     pub(super) fn is_all(&self) -> bool {
         self.barred.is_empty()
