@@ -26,6 +26,8 @@ pub(super) struct Builder<'a> {
     pub(super) texts: &'a [Text],
     pub(super) problems: Vec<Problem>,
     pub(super) groups: &'a Groups,
+    /// The names of the look-ups.
+    pub(super) maps: &'a [String],
     pub(super) ceilings: &'a Ceilings,
     /// The index of the shipped text among the texts, when a rule uses one of its rules.
     pub(super) shipped: Option<usize>,
@@ -260,7 +262,7 @@ impl Builder<'_> {
 
     fn expression(&mut self, text: Option<&At<String>>, kinds: &[Kind], number: usize) -> Option<String> {
         let text = text.filter(|text| !text.value.trim().is_empty())?;
-        let findings = check::expression(&text.value, &Scope { roots: ROOTS, kinds, env: &self.env });
+        let findings = check::expression(&text.value, &Scope { roots: ROOTS, kinds, maps: self.maps, env: &self.env });
         // As a template it is compiled once; it was read as one whole expression before.
         let source = format!("{{% if ({}\n) %}}1{{% endif %}}", text.value);
         self.add("when", text, findings, source, number)
@@ -275,7 +277,7 @@ impl Builder<'_> {
         roots: &'static [(&'static str, super::fields::Type)],
     ) -> Option<String> {
         let text = text.filter(|text| !text.value.is_empty())?;
-        let findings = check::template(&text.value, &Scope { roots, kinds, env: &self.env });
+        let findings = check::template(&text.value, &Scope { roots, kinds, maps: self.maps, env: &self.env });
         self.add(key, text, findings, text.value.clone(), number)
     }
 
@@ -371,7 +373,7 @@ impl Builder<'_> {
             Err(why) => return report(self, why),
         };
         self.outside.insert(name.to_owned(), text.clone());
-        let findings = check::template(&text, &Scope { roots: JOB_ROOTS, kinds, env: &self.env });
+        let findings = check::template(&text, &Scope { roots: JOB_ROOTS, kinds, maps: self.maps, env: &self.env });
         let clean = findings.faults.is_empty();
         let problem = |message: String, span| Problem::error(name, message).at(&text, span);
         for fault in findings.faults {

@@ -38,10 +38,12 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
         sources.push(text);
         gather(parsed.into_iter().collect(), &sources, &mut problems)
     });
+    let maps: Vec<String> = gathered.maps.keys().cloned().collect();
     let mut builder = Builder {
         texts: &sources,
         problems,
         groups: &gathered.groups,
+        maps: &maps,
         ceilings: &ceilings,
         shipped: shipped.as_ref().map(|_| sources.len() - 1),
         env: print::environment(),
@@ -52,7 +54,7 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
     };
     let defaults = gathered.defaults.take().map(|defaults| defaults.value).unwrap_or_default();
     let mut names: HashMap<String, At<()>> = HashMap::new();
-    let mut rules: Vec<Rule> = Vec::new();
+    let (mut rules, mut places): (Vec<Rule>, Vec<At<()>>) = (Vec::new(), Vec::new());
     for keys in gathered.rules {
         if let Some(name) = &keys.value.name {
             if let Some(first) = names.get(&name.value) {
@@ -65,11 +67,20 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
         }
         let place = keys.put(());
         let number = rules.len();
+        let own = keys.value.clone();
+        let name = own.name.as_ref().map_or_else(|| place.clone(), |name| name.put(()));
         let keys = match &shipped {
             Some(shipped) => begin_with(shipped, keys.value, &defaults, &mut builder),
             None => keys.value.over(&defaults),
         };
-        rules.extend(builder.rule(&keys, &place, number));
+        if let Some(rule) = builder.rule(&keys, &place, number) {
+            builder.doubts(&own, &rule);
+            rules.push(rule);
+            places.push(name);
+        }
+    }
+    if !builder.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        builder.together(&rules, &places);
     }
     let tests = gathered.tests.into_iter().filter_map(|keys| builder.test(keys, &names)).collect();
     let Builder { env, mut problems, outside, .. } = builder;

@@ -22,6 +22,7 @@ mod judge;
 mod limits;
 mod live;
 mod load;
+mod native;
 mod pattern;
 mod payload;
 mod people;
@@ -31,6 +32,7 @@ mod render;
 mod request;
 mod rule;
 mod shipped;
+mod warn;
 
 use std::collections::HashMap;
 use std::sync::Arc;

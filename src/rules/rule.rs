@@ -151,6 +151,18 @@ impl Trigger {
         })
     }
 
+    /// Whether no event can ever be meant.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kinds.is_empty() && self.native_text.is_empty()
+    }
+
+    /// Whether it means every event that `other` means, as far as that is plain.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.kinds.iter().all(|kind| self.kinds.contains(kind))
+            && other.native_text.iter().all(|name| self.native_text.contains(name))
+            && self.natives.bars_no_more(&other.natives)
+    }
+
     /// Whether it names the kind, whatever the source.
     pub(super) fn wants_kind(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
