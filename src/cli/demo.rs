@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::config::{Input, Overrides, Settings};
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::id::random_key;
+use crate::model::policy::Terms;
 use crate::rules;
 use crate::sandbox::{Sandbox, SandboxConfig, serve};
 use crate::telemetry::{self, Metrics};
@@ -84,7 +85,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     let settings = settings(&folder.0, &format!("http://{sandbox_address}"), &secrets)?;
     telemetry::start_log(settings.log.format, &settings.log.level)?;
     let metrics = Metrics::start()?;
-    let loaded = rules::load(&settings.rules.path);
+    let loaded = rules::load(&settings.rules.path, &Terms::default());
     let Some(rules) = loaded.rules else {
         bail!(
             "the example rules have problems: {}",

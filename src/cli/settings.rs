@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::printer::{Printer, Style};
 use crate::config::{Input, Overrides, Settings};
+use crate::model::policy::Terms;
 use crate::model::problem::{Problem, Severity};
 use crate::rules::{self, RuleSet};
 
@@ -61,7 +62,7 @@ pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Rea
     let path = settings.as_ref().map(|settings| settings.rules.path.clone()).or_else(|| Settings::rules_path(input));
     let mut rules = None;
     if let Some(path) = path {
-        let loaded = rules::load(&path);
+        let loaded = rules::load(&path, &Terms::default());
         problems.extend(loaded.problems);
         rules = loaded.rules;
     }

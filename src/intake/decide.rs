@@ -74,6 +74,7 @@ impl Intake {
                 event,
                 facts: facts.as_ref(),
                 subject_key: &event.subject.key,
+                context: facts.as_ref().and_then(|facts| facts.part_of.as_deref()).unwrap_or_default(),
                 payload: delivery.payload(),
                 source_kind: delivery.kind(),
                 agents: &door.spec.agents,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
+use super::problem::nearest;
 
 /// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
 pub const ATTEMPTS: u32 = 3;
@@ -127,6 +129,51 @@ pub enum Bound {
     },
     /// So many unfinished runs at once, written `"2 running"`.
     Running(u32),
+}
+
+/// The stretches of time that a rate may name.
+const PERIODS: [(&str, Duration); 3] =
+    [("hour", Duration::from_hours(1)), ("day", Duration::from_hours(24)), ("week", Duration::from_hours(24 * 7))];
+
+impl FromStr for Bound {
+    type Err = String;
+
+    /// Reads `"10/day"` (hour, day, week) or `"2 running"`; a bound of 0 would never let anything through.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is no limit; write it as \"10/day\" (hour, day, week) or \"2 running\"");
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (count, unit) = text.split_at(digits);
+        let count: u32 = count.parse().map_err(|_| wrong())?;
+        let bound = match unit.trim().strip_prefix('/') {
+            None if unit.trim() == "running" => Self::Running(count),
+            None => return Err(wrong()),
+            Some(word) => {
+                let word = word.trim();
+                let Some((_, per)) = PERIODS.iter().find(|(name, _)| *name == word) else {
+                    let near = nearest(word, PERIODS.map(|(name, _)| name));
+                    let near = near.map_or_else(String::new, |near| format!("; did you mean \"{count}/{near}\"?"));
+                    return Err(wrong() + &near);
+                };
+                Self::Rate { count, per: *per }
+            }
+        };
+        if count == 0 {
+            return Err(format!("\"{text}\" would let nothing through; to stop a rule set mode = \"off\""));
+        }
+        Ok(bound)
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(count) => write!(f, "{count} running"),
+            Self::Rate { count, per } => match PERIODS.iter().find(|(_, period)| period == per) {
+                Some((word, _)) => write!(f, "{count}/{word}"),
+                None => write!(f, "{count}/{}", super::span::show_span(*per)),
+            },
+        }
+    }
 }
 
 /// Whether a person must agree before a job is sent.

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Loaded, compile};
+use crate::model::policy::Terms;
 use crate::model::problem::Problem;
 
 /// Reads and compiles a rules file, or every `*.toml` of a folder in the order of their names. Prompt files and
 /// includes are looked for in that folder only.
-pub fn load(path: &Path) -> Loaded {
+pub fn load(path: &Path, terms: &Terms) -> Loaded {
     let (folder, files) = match list(path) {
         Ok(found) => found,
         Err(why) => {
@@ -25,7 +26,7 @@ pub fn load(path: &Path) -> Loaded {
             Err(error) => problems.push(Problem::error(origin, format!("cannot be read: {error}"))),
         }
     }
-    let mut loaded = compile(texts, &|name| read_inside(&folder, name));
+    let mut loaded = compile(texts, terms, &|name| read_inside(&folder, name));
     if !problems.is_empty() {
         loaded.rules = None;
         problems.append(&mut loaded.problems);

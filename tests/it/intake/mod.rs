@@ -14,7 +14,7 @@ use hookrun::intake::{Door, Intake, Receipt, Rejection};
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
 use hookrun::model::job::Job;
-use hookrun::model::policy::Policy;
+use hookrun::model::policy::{Policy, Terms};
 use hookrun::rules::gates;
 use hookrun::rules::{JobContext, Live, Places, Told, compile};
 use hookrun::store::{JobFilter, PageRequest, Release, Released};
@@ -48,7 +48,7 @@ impl Room {
 
     fn with(house: House, text: &str) -> Self {
         let read = |name: &str| Err(format!("no file \"{name}\""));
-        let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
+        let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
         let rules = Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))));
         let store = house.store.clone();
         let intake = Intake::new(doors(), rules.clone(), store, house.clock.clone());

@@ -15,6 +15,7 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
+use hookrun::model::policy::Terms;
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
@@ -347,6 +348,6 @@ fn rules(text: &str) -> RuleSet {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.toml");
     std::fs::write(&path, text).unwrap();
-    let loaded = load(&path);
+    let loaded = load(&path, &Terms::default());
     loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))
 }
