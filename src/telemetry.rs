@@ -12,6 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::limits::CallClass;
+use crate::model::policy::Scope;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +83,10 @@ pub enum Metric {
     RulesStale,
     /// Changes of the rule files that were seen.
     RulesReloads,
+    /// Budgets that came to their last fifth.
+    BudgetWarnings,
+    /// Subjects that were handed to a person.
+    HandOffs,
     /// Which build runs.
     BuildInfo,
 }
@@ -119,7 +124,7 @@ const REASONS: [&str; 13] = [
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::WebhookRequests,
         Self::WebhookBytes,
         Self::Deliveries,
@@ -132,6 +137,8 @@ impl Metric {
         Self::RunsActive,
         Self::RulesStale,
         Self::RulesReloads,
+        Self::BudgetWarnings,
+        Self::HandOffs,
         Self::BuildInfo,
     ];
 
@@ -160,6 +167,12 @@ impl Metric {
             Self::RulesReloads => {
                 ("hookrun_rules_reloads_total", Counter, "Changes of the rule files that were seen, by result")
             }
+            Self::BudgetWarnings => {
+                ("hookrun_budget_warnings_total", Counter, "Budgets used to 80 % or more, by scope; once until settled")
+            }
+            Self::HandOffs => {
+                ("hookrun_hand_offs_total", Counter, "Subjects handed to a person at their cap of attempts")
+            }
             Self::BuildInfo => ("hookrun_build_info", Gauge, "Always 1; the label says which version runs"),
         }
     }
@@ -181,6 +194,7 @@ impl Metric {
                 .collect(),
             Self::Refused => each("reason", &REASONS),
             Self::RulesReloads => each("result", &RELOADS),
+            Self::BudgetWarnings => each("scope", &Scope::ALL.map(Scope::as_str)),
             Self::BuildInfo => each("version", &[env!("CARGO_PKG_VERSION")]),
             _ => vec![Vec::new()],
         }

@@ -36,6 +36,7 @@ ALTER TABLE jobs DROP COLUMN queued_due;
 UPDATE jobs SET context = subject;
 UPDATE jobs SET run = (SELECT MAX(r.id) FROM runs r WHERE r.job = jobs.id);
 UPDATE jobs SET lane = priority || char(31) || rule || char(31) || COALESCE(repo, '') || char(31) || source
+  || char(31) || action
   WHERE state = 'queued' OR state = 'held';
 
 -- 1 while it has, or may have, an unfinished run; and its context then.
@@ -53,7 +54,8 @@ CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active
 CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_following ON jobs (follows) WHERE follows IS NOT NULL;
-CREATE INDEX jobs_parked ON jobs (sha) WHERE not_before > 0 AND ended_at IS NULL;
+CREATE INDEX jobs_parked_of_sha ON jobs (sha) WHERE not_before > 0 AND ended_at IS NULL;
+CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 
 -- When each lane was last served, so that lanes of one priority take turns.
@@ -64,6 +66,7 @@ CREATE TABLE lanes (
 
 -- Budgets are windows in `calls` as well: their class is a scope and a name, e.g. 'rule:fix-failed-checks', 'all:'.
 CREATE INDEX calls_of_purpose ON calls (purpose);
+CREATE INDEX calls_age ON calls (ended_at);
 
 CREATE TABLE pauses (
   scope TEXT NOT NULL,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hours::Hours;
+use super::problem::nearest;
 use super::span::show_span;
 
 /// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
@@ -80,6 +81,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 6] = [Self::All, Self::File, Self::Rule, Self::Repo, Self::Subject, Self::Person];
+
     /// The scope as settings, rows and pages spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,6 +94,11 @@ impl Scope {
             Self::Subject => "subject",
             Self::Person => "person",
         }
+    }
+
+    /// The budget of one of its names as rows and notices spell it, e.g. `"rule:fix-failed-checks"`, `"all:"`.
+    pub fn budget(self, name: &str) -> String {
+        format!("{self}:{name}")
     }
 }
 
@@ -147,7 +156,9 @@ impl FromStr for Bound {
         let (count, per) = match text.split_once('/') {
             Some((count, word)) => {
                 let stretch = STRETCHES.into_iter().find(|(known, _)| *known == word.trim());
-                (count, Some(stretch.ok_or_else(wrong)?.1))
+                let near = || nearest(word.trim(), STRETCHES.map(|(known, _)| known));
+                let help = || near().map_or_else(String::new, |near| format!("; did you mean \"{count}/{near}\"?"));
+                (count, Some(stretch.ok_or_else(|| wrong() + &help())?.1))
             }
             None => (text.trim_end().strip_suffix("running").ok_or_else(wrong)?, None),
         };

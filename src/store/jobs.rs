@@ -36,7 +36,7 @@ pub(super) struct NewJob<'a> {
     pub(super) reason: &'a str,
 }
 
-/// Makes queued jobs. Lanes (priority, rule, repository and source) are what a blocked head must not hold up for others.
+/// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in sql::runs(made) {
         let mut query = sql::many(
@@ -52,7 +52,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.rule)
                 .bind(job.source)
                 .bind(job.key)
-                .bind(lane(job))
+                .bind(lane(job.priority, job.action, (job.rule, job.repo, job.source)))
                 .bind(job.subject)
                 .bind(job.context)
                 .bind(job.file)
@@ -79,8 +79,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     Ok(())
 }
 
-fn lane(job: &NewJob<'_>) -> String {
-    [&job.priority.rank().to_string(), job.rule, job.repo.unwrap_or_default(), job.source].join("\u{1f}")
+/// What takes turns with others: jobs of one priority, rule, repository, source and kind of call.
+pub(super) fn lane(priority: Priority, action: Action, (rule, repo, source): (&str, Option<&str>, &str)) -> String {
+    [&priority.rank().to_string(), rule, repo.unwrap_or_default(), source, action.as_str()].join("\u{1f}")
 }
 
 /// One job with its run.
@@ -126,8 +127,8 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     let changed = sqlx::query(
         "UPDATE jobs SET state = $3, reason = $4, updated_at = $5, ended_at = $6, due_at = COALESCE($7, due_at), \
          submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, \
-         attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, revision = revision + 1 \
-         WHERE id = $1 AND state = $2",
+         attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, hold_until = NULL, not_before = 0, \
+         revision = revision + 1 WHERE id = $1 AND state = $2",
     )
     .bind(change.job)
     .bind(before.as_str())
@@ -140,7 +141,29 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     .await?
     .rows_affected();
     affected_one(changed, change.job)?;
+    if change.to.is_ended() || change.to == JobState::Lost {
+        // Whoever waited for the end of this one is looked at again.
+        sqlx::query(
+            "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND (context = (SELECT context FROM jobs WHERE id = $1) \
+             OR person = (SELECT person FROM jobs WHERE id = $1))",
+        )
+        .bind(change.job)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(before)
+}
+
+/// A person wants it now: it goes before all that nobody waits for.
+pub(super) async fn promote(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
+    let lane = lane(Priority::People, job.action, (&job.rule, job.repo.as_deref(), &job.source));
+    sqlx::query("UPDATE jobs SET priority = $2, lane = $3 WHERE id = $1")
+        .bind(&job.id)
+        .bind(Priority::People.rank())
+        .bind(lane)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// An update that must have changed one row.

@@ -5,6 +5,7 @@
 
 mod accept;
 mod acts;
+mod budgets;
 mod calls;
 mod errors;
 mod heads;
@@ -12,10 +13,13 @@ mod jobs;
 mod joining;
 mod links;
 mod lists;
+mod notices;
+mod pauses;
 mod queue;
 mod repos;
 mod rows;
 mod runs;
+mod snapshot;
 mod sql;
 mod sqlite;
 mod stale;

@@ -8,9 +8,10 @@ use sqlx::Row;
 use super::errors::Result;
 use super::heads::Heads;
 use super::sqlite::{Conn, Tx};
-use super::{Store, links, rows, sql};
+use super::{Store, links, notices, rows, sql};
 use crate::model::acceptance::{Acceptance, AttemptReset};
 use crate::model::clock::Timestamp;
+use crate::model::notice::NoticeKind;
 use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
 
 /// Every queued job of these commits that a gate has put aside.
@@ -189,7 +190,7 @@ async fn unpark(tx: &mut Tx<'_>, commits: &[&String]) -> Result<bool> {
 }
 
 /// Whether a check is good or does not matter; what else there is, is red or has not ended.
-fn is_fit(outcome: &str) -> bool {
+pub(super) fn is_fit(outcome: &str) -> bool {
     let fit = ["success", "neutral", "skipped", "cancelled", "canceled", "stale", "manual"];
     fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
 }
@@ -215,6 +216,7 @@ async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Times
                 .bind(sha)
                 .execute(&mut **tx)
                 .await?;
+            notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
             return Ok(Some(Turn::Green { subject, sha }));
         }
         AttemptReset::HumanPush { subject } => {
@@ -237,6 +239,7 @@ async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Times
         }
     };
     sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
+    notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
     Ok(None)
 }
 

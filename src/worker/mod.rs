@@ -91,6 +91,7 @@ struct Inner {
     progress: Notify,
     /// Cancelled when nothing may be begun any more.
     stop: CancellationToken,
+    loose: std::sync::Mutex<release::Loose>,
     follow: Mutex<follow::Follow>,
     reconcile: Mutex<reconcile::Reconcile>,
     repos: Mutex<repos::Refresh>,
@@ -116,6 +117,7 @@ impl Worker {
             sending: Arc::new(Semaphore::new(SENDING_MAX as usize)),
             progress: Notify::new(),
             stop,
+            loose: std::sync::Mutex::default(),
             follow: Mutex::default(),
             reconcile: Mutex::default(),
             repos: Mutex::default(),

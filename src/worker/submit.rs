@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Worker;
-use crate::codegen::{CallError, CreateRun, Denial};
+use super::prepare::Asked;
+use crate::codegen::{CallError, Denial};
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
 use crate::store::{CallId, StoreError};
@@ -18,10 +19,20 @@ const RECORD: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 
 impl Worker {
     /// Sends a job that is `submitting` and writes down what became of it.
-    pub(super) async fn submit(self, job: Job, call: CallId, request: CreateRun, permit: OwnedSemaphorePermit) {
+    pub(super) async fn submit(self, job: Job, call: CallId, asked: Asked, permit: OwnedSemaphorePermit) {
         let codegen = self.inner.codegen.clone();
         // A task of its own, so that even a panic below leaves an outcome behind.
-        let answer = tokio::spawn(async move { codegen.create(&request).await }).await;
+        let answer = tokio::spawn(async move {
+            match asked {
+                Asked::Create(request) => codegen.create(&request).await,
+                Asked::Resume { run, .. } => Err(CallError::Refused(format!("run {run} cannot be told anything"))),
+                Asked::Ban { run } => Err(CallError::Refused(format!("run {run} cannot be banned"))),
+                Asked::SetupCommands { repo_id, .. } => {
+                    Err(CallError::Refused(format!("repository {repo_id} cannot get set-up commands")))
+                }
+            }
+        })
+        .await;
         let answer = answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())));
         let store = &self.inner.store;
         let (id, call) = (job.id.as_str(), &call);

@@ -136,6 +136,7 @@ impl World {
             revision,
             prompt: format!("Fix it. {HOSTILE}\nhookrun job {job}"),
             note: String::new(),
+            told: None,
             classes: vec![CallClass::Create, CallClass::Standard],
             policy: Policy::default(),
         };

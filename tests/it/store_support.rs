@@ -221,6 +221,7 @@ pub(crate) fn release(job: &str, revision: i64) -> Release {
         revision,
         prompt: format!("Fix it.\nhookrun job {job}"),
         note: String::new(),
+        told: None,
         classes: CREATE.to_vec(),
         policy: Policy::default(),
     }

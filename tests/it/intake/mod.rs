@@ -159,6 +159,7 @@ impl Room {
             revision: self.house.job(&job.id).await.revision,
             prompt: self.prompt(job).await,
             note: String::new(),
+            told: None,
             classes: CREATE.to_vec(),
             policy: Policy::default(),
         };

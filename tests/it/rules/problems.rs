@@ -277,52 +277,6 @@ error: event has no field "rep"
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_unless_it_says_its_default() {
-    let text = r#"[[rule]]
-name = "a"
-on = ["push"]
-repos = ["**"]
-prompt = 'go'
-priority = "urgent"
-approval = "never"
-limits = {attempts=3}
-checks = ["!codecov/**"]
-owner = "payments"
-settle_max = "30m"
-then = [ "resume" ]
-"#;
-    let expected = r#"error: "priority" is not yet supported
- --> rules.toml:6:1
-  |
-6 | priority = "urgent"
-  | ^^^^^^^^
-  = help: leave it out; until then it counts as priority = "normal"
-
-error: "checks" is not yet supported
- --> rules.toml:9:1
-  |
-9 | checks = ["!codecov/**"]
-  | ^^^^^^
-  = help: leave it out; until then it counts as checks = ["**"]
-
-error: "owner" is not yet supported
-  --> rules.toml:10:1
-   |
-10 | owner = "payments"
-   | ^^^^^
-  = help: leave it out; until then it counts as owner = ""
-
-error: "then" is not yet supported
-  --> rules.toml:12:1
-   |
-12 | then = [ "resume" ]
-   | ^^^^
-  = help: leave it out; until then it counts as then = ["start"]
-"#;
-    assert_eq!(problems(text), expected);
-}
-
-#[test]
 fn toml_that_cannot_be_read_shows_where() {
     let text = r#"[[rule]
 name = "a"
@@ -377,7 +331,7 @@ error: there is no rule "b"
    |                   ^^^
   = help: did you mean "a"?
 
-error: "decision" must be one of "queued", "shadow", "denied", "no_match", "failed"
+error: "decision" must be one of "queued", "joined", "duplicate", "late", "shadow", "denied", "no_match", "failed"
   --> rules.toml:10:35
    |
 10 | expect = { rule = "b", decision = "quued" }
