@@ -132,8 +132,7 @@ impl Codegen {
     /// `GET …/agent/run/{id}/logs`: `limit` entries (100 at most) of a run's trace after `skip`, the oldest first or the
     /// newest.
     pub async fn logs(&self, run: i64, newest_first: bool, skip: u64, limit: u32) -> Result<Trace, CallError> {
-        let query =
-            [("reverse", newest_first.to_string()), ("skip", skip.to_string()), ("limit", limit.to_string())];
+        let query = [("reverse", newest_first.to_string()), ("skip", skip.to_string()), ("limit", limit.to_string())];
         let door = self.clone();
         self.slotted(CallClass::Logs, "read trace", async move {
             // The one call whose path is not below that of the organisation.

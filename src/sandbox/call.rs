@@ -76,12 +76,9 @@ impl Call {
     /// The method that it answers to.
     pub fn method(self) -> Method {
         match self {
-            Self::Create
-            | Self::Resume
-            | Self::Ban
-            | Self::Unban
-            | Self::RemoveFromPr
-            | Self::SetupCommands => Method::POST,
+            Self::Create | Self::Resume | Self::Ban | Self::Unban | Self::RemoveFromPr | Self::SetupCommands => {
+                Method::POST
+            }
             Self::PutCheckSettings => Method::PUT,
             Self::EditPr | Self::EditRepoPr => Method::PATCH,
             _ => Method::GET,

@@ -29,7 +29,8 @@ impl CheckSettings {
     /// Changes a repository's settings by the fields of a `CheckSuiteSettingsRequest`; a missing one and null change
     /// nothing.
     pub(super) fn put(&mut self, repo: i64, fields: Map<String, Value>) {
-        let known = ["check_retry_count", "ignored_checks", "check_retry_counts", "custom_prompts", "high_priority_apps"];
+        let known =
+            ["check_retry_count", "ignored_checks", "check_retry_counts", "custom_prompts", "high_priority_apps"];
         let given = fields.into_iter().filter(|(name, value)| known.contains(&name.as_str()) && !value.is_null());
         self.0.entry(repo).or_default().extend(given);
     }

@@ -38,7 +38,7 @@ pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
 pub use queue::{Joined, Release, Released};
-pub use runs::{Followed, RunChange};
+pub use runs::{Followed, Look, RunChange};
 pub use submit::Uncertain;
 pub use sweep::{Retention, Swept};
 pub use writer::Commits;

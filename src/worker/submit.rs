@@ -42,9 +42,7 @@ impl Asked {
         Ok(match self {
             Self::Create(request) => Answered::Run(codegen.create(request).await?.run),
             Self::Resume { run, prompt } => Answered::Run(codegen.resume(*run, prompt).await?.run),
-            Self::SetupCommands { repo_id, prompt } => {
-                Answered::Run(codegen.setup_commands(*repo_id, prompt).await?)
-            }
+            Self::SetupCommands { repo_id, prompt } => Answered::Run(codegen.setup_commands(*repo_id, prompt).await?),
             Self::Ban { run } => {
                 codegen.ban(*run).await?;
                 Answered::Done
