@@ -154,7 +154,7 @@ pub struct Job {
     pub priority: Priority,
     /// What is asked of the service.
     pub action: Action,
-    /// The run that it is said to, when that is settled before it is released.
+    /// The run that it is said to, once that is settled; -1 when none is to be told (any more).
     pub target: Option<i64>,
     /// The job whose run it is said to: a follow-up for events that came late, or something told or done to that run.
     #[serde(default)]

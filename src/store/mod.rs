@@ -26,6 +26,7 @@ mod stale;
 mod subjects;
 mod submit;
 mod sweep;
+mod told;
 mod writer;
 
 use std::fs::File;
@@ -44,7 +45,7 @@ pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
 pub use queue::{Joined, Release, Released};
-pub use runs::{Followed, RunChange};
+pub use runs::{Followed, Look, RunChange};
 pub use submit::Uncertain;
 pub use sweep::{Retention, Swept};
 pub use writer::Commits;
