@@ -119,8 +119,12 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
     }
-    if before.is_active() && !change.to.is_active() && change.to != JobState::Lost {
-        stale::drop_acts(tx, change.job, "the run that it was for has ended", now).await?;
+    if before.is_active() && (change.to.is_ended() || matches!(change.to, JobState::Lost | JobState::Queued)) {
+        let reason = match change.to {
+            JobState::Queued => "there is no run that it could be said to",
+            _ => "the run that it was for has ended",
+        };
+        stale::drop_acts(tx, change.job, reason, now).await?;
     }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
     let changed = sqlx::query(
