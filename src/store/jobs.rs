@@ -24,6 +24,7 @@ pub(super) struct NewJob<'a> {
     pub(super) action: Action,
     pub(super) target: Option<i64>,
     pub(super) follows: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
     pub(super) stale_on: StaleOn,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
@@ -41,9 +42,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     for run in sql::runs(made) {
         let mut query = sql::many(
             "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
-             follows, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
+             follows, message, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, \
+             updated_at, events, retry_of)",
             run.len(),
-            25,
+            26,
             "",
         );
         for job in run {
@@ -61,6 +63,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.action.as_str())
                 .bind(job.target)
                 .bind(job.follows)
+                .bind(job.message)
                 .bind(rows::stale_words(job.stale_on))
                 .bind(job.repo)
                 .bind(job.sha)

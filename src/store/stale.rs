@@ -232,6 +232,7 @@ impl Act<'_> {
             action: self.action,
             target: of.run.as_ref().map(|run| run.id),
             follows: Some(&of.id),
+            message: Some(self.reason),
             // What was said of a head is pointless once that has moved on or its change is closed.
             stale_on: StaleOn { head: self.sha.is_some(), closed: self.sha.is_some(), green: false },
             repo: of.repo.as_deref(),
@@ -251,8 +252,8 @@ impl Act<'_> {
 
 impl Store {
     /// Makes a job that tells or bans a run (its `target`), for the rule and subject of the job `of` whose run it is;
-    /// answers its id, or that of an equal one that waits. It has the priority of people, no events, and `reason` is the
-    /// whole sentence that a tell says to the run.
+    /// answers its id, or that of an equal one that waits. It has the priority of people and no events; `reason` is the
+    /// whole sentence, which a tell says to the run, and stays in [`Job::message`] when the job's own reason changes.
     pub async fn make_act(&self, action: Action, target: i64, of: &str, reason: &str) -> Result<String> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;

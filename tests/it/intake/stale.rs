@@ -173,6 +173,7 @@ async fn a_run_is_told_once_that_somebody_else_moved_its_head() {
             sha(2)
         )
     );
+    assert_eq!(act.message.as_ref(), Some(&act.reason), "what is said does not change with where it stands");
     assert_eq!(room.house.state(&job.id).await, JobState::Running);
     // What waits to be said of a head is pointless once that has moved on.
     room.advance(1);
