@@ -159,6 +159,9 @@ pub struct Job {
     /// The job whose run it is said to: a follow-up for events that came late, or something told or done to that run.
     #[serde(default)]
     pub follows: Option<String>,
+    /// What it says to that run, where no rule's prompt does: the whole sentence of a tell or ban.
+    #[serde(default)]
+    pub message: Option<String>,
     /// Whether its call told an existing run instead of making one.
     pub resumed: bool,
     /// Whether a person has agreed.
