@@ -51,7 +51,7 @@ CREATE INDEX jobs_busy ON jobs (busy) WHERE busy IS NOT NULL;
 CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active = 1;
 CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
-CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
+CREATE INDEX jobs_aside ON jobs (not_before) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 
 -- When each lane was last served, so that lanes of one priority take turns.

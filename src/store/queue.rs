@@ -17,7 +17,7 @@ use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
 use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
 use crate::model::notice::NoticeKind;
-use crate::model::policy::{Action, Policy};
+use crate::model::policy::Policy;
 use crate::telemetry::{self, Metric};
 
 /// An event that joined a job.
@@ -266,7 +266,7 @@ impl Store {
 async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
     let job = &snapshot.job;
     let attempt = count_attempt(tx, snapshot, now).await?;
-    if starts(job) {
+    if job.starts() {
         budgets::charge(tx, call, job, now).await?;
         budgets::warn(tx, snapshot, &request.policy, now).await?;
         sqlx::query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1")
@@ -303,11 +303,6 @@ async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &Call
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Whether it starts something that costs: acts on runs that are there are no one's budget.
-pub(super) fn starts(job: &Job) -> bool {
-    matches!(job.action, Action::Run | Action::SetupCommands)
 }
 
 async fn hold_until(tx: &mut Tx<'_>, job: &str, until: Option<Timestamp>) -> Result<()> {
