@@ -107,7 +107,7 @@ impl JobState {
     }
 
     /// Whether it has a run, or may have one, that has not ended.
-    fn is_active(self) -> bool {
+    pub fn is_active(self) -> bool {
         matches!(self, Self::Submitting | Self::Uncertain | Self::Running)
     }
 
@@ -154,8 +154,11 @@ pub struct Job {
     pub priority: Priority,
     /// What is asked of the service.
     pub action: Action,
-    /// The run that it is said to, when that is settled before it is released.
+    /// The run that it is said to, once that is settled; -1 when none is to be told (any more).
     pub target: Option<i64>,
+    /// The job whose run it is said to: a follow-up for events that came late, or something told or done to that run.
+    #[serde(default)]
+    pub follows: Option<String>,
     /// Whether its call told an existing run instead of making one.
     pub resumed: bool,
     /// Whether a person has agreed.

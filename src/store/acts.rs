@@ -73,6 +73,7 @@ impl Store {
                 priority: Priority::People,
                 action: old.action,
                 target: old.target,
+                follows: old.follows.as_deref(),
                 stale_on: StaleOn::default(),
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),

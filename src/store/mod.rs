@@ -8,8 +8,10 @@ mod acts;
 mod budgets;
 mod calls;
 mod errors;
+mod heads;
 mod jobs;
 mod joining;
+mod links;
 mod lists;
 mod notices;
 mod pauses;
@@ -20,9 +22,11 @@ mod runs;
 mod snapshot;
 mod sql;
 mod sqlite;
+mod stale;
 mod subjects;
 mod submit;
 mod sweep;
+mod told;
 mod writer;
 
 use std::fs::File;
@@ -41,7 +45,7 @@ pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
 pub use queue::{Joined, Release, Released};
-pub use runs::{Followed, RunChange};
+pub use runs::{Followed, Look, RunChange};
 pub use submit::Uncertain;
 pub use sweep::{Retention, Swept};
 pub use writer::Commits;
@@ -132,7 +136,8 @@ impl Store {
         Ok(())
     }
 
-    fn wake(&self) {
+    /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
+    pub fn wake(&self) {
         self.inner.wake.notify_waiters();
     }
 }

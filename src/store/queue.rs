@@ -278,7 +278,7 @@ async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &Call
     leave_queue(tx, &job.id, JobState::Submitting, &request.note, now).await?;
     sqlx::query(
         "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
-         target = COALESCE($4, target), resumed = $5 WHERE id = $1",
+         target = COALESCE($4, target), resumed = $5, heard_at = NULL WHERE id = $1",
     )
     .bind(&job.id)
     .bind(now.0)

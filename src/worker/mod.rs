@@ -18,6 +18,7 @@ mod release;
 mod repos;
 mod submit;
 mod sweep;
+mod trace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;

@@ -17,7 +17,7 @@ use crate::rules::{JobContext, Rendered, Told, with_footer};
 use crate::store::{Joined, StoreError};
 
 /// What is asked of the service.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// A new run.
     Create(CreateRun),
@@ -49,6 +49,14 @@ impl Asked {
             Self::Create(request) => &request.prompt,
             Self::Resume { prompt, .. } | Self::SetupCommands { prompt, .. } => prompt,
             Self::Ban { .. } => "",
+        }
+    }
+
+    /// The run that is told something instead of one being made.
+    pub(super) fn told(&self) -> Option<i64> {
+        match self {
+            Self::Resume { run, .. } => Some(*run),
+            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
         }
     }
 }

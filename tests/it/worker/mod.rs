@@ -8,4 +8,5 @@ mod loops;
 mod reconcile;
 mod release;
 mod submit;
+mod told;
 mod windows;
