@@ -226,10 +226,14 @@ impl Job {
         name.filter(|name| !name.is_empty())
     }
 
-    /// Whether it is said to a run that is there, or ends it, and starts nothing: it waits for nobody's leave.
+    /// Whether it starts something that costs, and does not only speak of a run that is there.
+    pub fn starts(&self) -> bool {
+        matches!(self.action, Action::Run | Action::SetupCommands)
+    }
+
+    /// Whether it was made for a run that is there and for no event: it is told or stopped, and nobody is asked for leave.
     pub fn is_act(&self) -> bool {
-        self.action == Action::Tell
-            || (!matches!(self.action, Action::Run | Action::SetupCommands) && self.target.is_some())
+        !self.starts() && self.events == 0
     }
 
     /// Whether a gate asked for a person, who may approve or cancel it.

@@ -144,6 +144,11 @@ impl Bench {
         self.restart().await
     }
 
+    /// Where the database is.
+    pub(super) fn url(&self) -> String {
+        url(&self.folder)
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
@@ -295,11 +300,14 @@ pub(super) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Ar
     (sandbox, address)
 }
 
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("hookrun.db").display())
+}
+
 /// The store in a folder.
 pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
-    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
     loop {
-        match Store::open(StoreOptions { url: url.clone(), limits }, clock.clone()).await {
+        match Store::open(StoreOptions { url: url(folder), limits }, clock.clone()).await {
             // Tasks of a life before this one are still being let go.
             Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
             other => return other.unwrap(),
