@@ -79,11 +79,11 @@ impl App {
         let RulesSettings { path, terms } = settings.rules.clone();
         let reload = Reload::new(path, terms, rules.clone(), clock.clone());
         let waiting = store.clone();
-        let taken = move || {
+        let changed = move || {
             let store = waiting.clone();
             async move { store.wake() }
         };
-        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), taken));
+        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), changed));
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
         let upkeep = metrics.clone();
@@ -176,6 +176,7 @@ fn admin_parts(
         rules: Box::new(move || shown(&listed.in_force())),
         policy: Box::new(move |job| rules.now().policy(&job.rule)),
         gates: Box::new(gates::ask),
+        cost: settings.codegen.cost.clone(),
         metrics: Box::new(move || metrics.render()),
     }
 }

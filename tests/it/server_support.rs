@@ -19,7 +19,7 @@ use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
 use hookrun::model::limits::{CallClass, ClassLimits};
-use hookrun::model::policy::Policy;
+use hookrun::model::policy::{Cost, Policy};
 use hookrun::model::run::{Run, RunChange};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
 use hookrun::store::{Release, Released, Store, StoreOptions};
@@ -194,6 +194,7 @@ impl World {
                     inputs: serde_json::Map::new(),
                 }],
             }),
+            cost: Some(Cost { per_run: 0.8, currency: "EUR".to_owned() }),
             metrics: Box::new(|| "hookrun_up 1\n".to_owned()),
         })
         .router()
