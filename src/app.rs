@@ -81,11 +81,11 @@ impl App {
         let RulesSettings { path, terms } = settings.rules.clone();
         let reload = Reload::new(path, terms, rules.clone(), clock.clone());
         let waiting = store.clone();
-        let taken = move || {
+        let changed = move || {
             let store = waiting.clone();
             async move { store.wake() }
         };
-        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), taken));
+        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), changed));
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
         let upkeep = metrics.clone();

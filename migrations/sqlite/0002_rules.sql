@@ -13,6 +13,10 @@ ALTER TABLE jobs ADD COLUMN priority BIGINT NOT NULL DEFAULT 2;
 ALTER TABLE jobs ADD COLUMN action TEXT NOT NULL DEFAULT 'run';
 -- The run that it is said to.
 ALTER TABLE jobs ADD COLUMN target BIGINT;
+-- The job whose run it is said to: a follow-up, or something that is told or done to that run.
+ALTER TABLE jobs ADD COLUMN follows TEXT;
+-- What it says to that run, where no rule's prompt does: the reason changes while it waits and is sent.
+ALTER TABLE jobs ADD COLUMN message TEXT;
 -- The run that it made or told.
 ALTER TABLE jobs ADD COLUMN run BIGINT;
 ALTER TABLE jobs ADD COLUMN resumed BIGINT NOT NULL DEFAULT 0;
@@ -51,6 +55,8 @@ CREATE INDEX jobs_busy ON jobs (busy) WHERE busy IS NOT NULL;
 CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active = 1;
 CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
+CREATE INDEX jobs_following ON jobs (follows) WHERE follows IS NOT NULL;
+CREATE INDEX jobs_parked_of_sha ON jobs (sha) WHERE not_before > 0 AND ended_at IS NULL;
 CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 

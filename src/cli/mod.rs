@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
-        Command::Check(arguments) => Ok(check::run(arguments, printer)),
+        Command::Check(arguments) => check::run(arguments, printer),
         Command::Status(arguments) => block_on(operate::status(arguments, printer)),
         Command::Jobs(arguments) => block_on(operate::jobs(arguments, printer)),
         Command::Job(arguments) => block_on(operate::job(arguments, printer)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hours::Hours;
+use super::problem::nearest;
 use super::span::show_span;
 
 /// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
@@ -155,7 +156,9 @@ impl FromStr for Bound {
         let (count, per) = match text.split_once('/') {
             Some((count, word)) => {
                 let stretch = STRETCHES.into_iter().find(|(known, _)| *known == word.trim());
-                (count, Some(stretch.ok_or_else(wrong)?.1))
+                let near = || nearest(word.trim(), STRETCHES.map(|(known, _)| known));
+                let help = || near().map_or_else(String::new, |near| format!("; did you mean \"{count}/{near}\"?"));
+                (count, Some(stretch.ok_or_else(|| wrong() + &help())?.1))
             }
             None => (text.trim_end().strip_suffix("running").ok_or_else(wrong)?, None),
         };
@@ -314,6 +317,12 @@ impl Cost {
     /// So many runs as an amount, e.g. `"about 40.00 USD"`.
     pub fn of(&self, runs: u32) -> String {
         format!("about {:.2} {}", self.per_run * f64::from(runs), self.currency)
+    }
+
+    /// A bound as it is spelled, with what it may cost: `"50/day (about 40.00 USD)"`.
+    pub fn beside(&self, bound: &Bound) -> String {
+        let (Bound::Rate { count, .. } | Bound::Running(count)) = *bound;
+        format!("{bound} ({})", self.of(count))
     }
 }
 

@@ -57,15 +57,15 @@ impl Reload {
         Self { path, terms, live, clock, known: None, moving: None }
     }
 
-    /// Looks again and again, and at once when the process is hung up on; calls `taken` whenever other rules were put in
-    /// force. Ends when the process is asked to stop.
-    pub async fn keep<F: Future<Output = ()>>(mut self, life: Lifecycle, taken: impl Fn() -> F) {
+    /// Looks again and again, and at once when the process is hung up on; calls `changed` whenever other rules were put
+    /// in force. Ends when the process is asked to stop.
+    pub async fn keep<F: Future<Output = ()>>(mut self, life: Lifecycle, changed: impl Fn() -> F) {
         let stop = life.soft();
         while !stop.is_cancelled() {
             let Ok((look, back)) = spawn_blocking(move || (self.look(), self)).await else { return };
             self = back;
             if look == Look::Taken {
-                taken().await;
+                changed().await;
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -116,9 +116,8 @@ impl Reload {
 
 /// The first problems with line and caret, and how many more there are.
 pub fn drawn(problems: &[Problem]) -> String {
-    let mut text: String = problems.iter().take(DRAWN).map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    if let Some(more) = problems.len().checked_sub(DRAWN).filter(|more| *more > 0) {
-        text.push_str(&format!("\nand {more} more; `hookrun check` lists all of them\n"));
-    }
-    text
+    let shown = problems.iter().take(DRAWN).map(ToString::to_string);
+    let more = problems.len().checked_sub(DRAWN).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more; `hookrun check` lists all of them\n"));
+    shown.chain(more).collect::<Vec<_>>().join("\n")
 }

@@ -94,7 +94,7 @@ pub struct AdminParts {
     pub policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     /// What the gates say to a job.
     pub gates: Gates,
-    /// What a run is estimated to cost, if the settings say so.
+    /// What a run is estimated to cost.
     pub cost: Option<Cost>,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,

@@ -13,7 +13,7 @@ use crate::model::job::Job;
 use crate::model::pause::{Pause, Paused};
 use crate::model::policy::Action;
 use crate::model::span::parse_span;
-use crate::store::{Asking, Backlog, BulkFilter};
+use crate::store::{Backlog, BulkFilter};
 
 /// How many waiting jobs are asked whether they are stale: enough to know what is to be let go.
 const LOOKED_AT: u32 = 500;
@@ -64,11 +64,7 @@ impl Admin {
             let reason = format!("{} paused {} and stops what runs", caller.name, pause.what);
             for job in self.store.running_in(&pause.what).await? {
                 let Some(run) = job.run.as_ref().map(|run| run.id) else { continue };
-                stopping.push(
-                    self.store
-                        .ask_of_run(&job, &Asking { action: Action::Ban, run, reason: &reason, words: None })
-                        .await?,
-                );
+                stopping.push(self.store.make_act(Action::Ban, run, &job.id, &reason).await?);
             }
         }
         Ok((pause, stopping))

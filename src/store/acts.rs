@@ -1,12 +1,12 @@
 //! What a person, or the worker for want of one, does to a job: hold, cancel, retry.
 
 use super::errors::{Result, StoreError};
-use super::sqlite::{Tx, begin};
+use super::sqlite::begin;
 use super::{Store, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
 use crate::model::job::{JobState, StaleOn};
-use crate::model::policy::{Action, Priority};
+use crate::model::policy::Priority;
 
 impl Store {
     /// Holds a queued or uncertain job for a person. With a revision, only if it has not changed since.
@@ -73,6 +73,8 @@ impl Store {
                 priority: Priority::People,
                 action: old.action,
                 target: old.target,
+                follows: old.follows.as_deref(),
+                message: old.message.as_deref(),
                 stale_on: StaleOn::default(),
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),
@@ -90,9 +92,6 @@ impl Store {
             }
             jobs::insert(&mut tx, &[new], now).await?;
             jobs::copy_events(&mut tx, job, &id, 0).await?;
-            if old.action == Action::Tell && old.events == 0 {
-                copy_words(&mut tx, job, &id).await?;
-            }
             id
         } else {
             return Err(StoreError::Conflict(format!("job {job} is {} and has not ended", old.state)));
@@ -150,14 +149,4 @@ impl Store {
         }
         Ok(found.len() as u64)
     }
-}
-
-/// Gives a job the words that a person wrote for another.
-async fn copy_words(tx: &mut Tx<'_>, from: &str, to: &str) -> Result<()> {
-    sqlx::query("INSERT INTO prompts (job, prompt, note) SELECT $2, prompt, '' FROM prompts WHERE job = $1")
-        .bind(from)
-        .bind(to)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

@@ -32,16 +32,13 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         let key = format!("{}:{run}", action.as_str());
-        let open = sqlx::query(
-            "SELECT j.id, p.prompt FROM jobs j LEFT JOIN prompts p ON p.job = j.id \
-             WHERE j.rule = $1 AND j.key = $2 AND j.open = 1",
-        )
-        .bind(&of.rule)
-        .bind(&key)
-        .fetch_optional(&mut *tx)
-        .await?;
+        let open = sqlx::query("SELECT id, message FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
+            .bind(&of.rule)
+            .bind(&key)
+            .fetch_optional(&mut *tx)
+            .await?;
         if let Some(row) = open {
-            let (id, said): (String, Option<String>) = (row.try_get("id")?, row.try_get("prompt")?);
+            let (id, said): (String, Option<String>) = (row.try_get("id")?, row.try_get("message")?);
             if said.as_deref() == words {
                 return Ok(id);
             }
@@ -63,6 +60,9 @@ impl Store {
             priority: Priority::People,
             action,
             target: Some(run),
+            // It does not hang on the life of the run: one that has ended may be asked for more.
+            follows: None,
+            message: words,
             stale_on: StaleOn::default(),
             repo: of.repo.as_deref(),
             sha: of.sha.as_deref(),
@@ -76,13 +76,6 @@ impl Store {
             reason,
         };
         jobs::insert(&mut tx, &[new], now).await?;
-        if let Some(words) = words {
-            sqlx::query("INSERT INTO prompts (job, prompt, note) VALUES ($1, $2, '')")
-                .bind(&id)
-                .bind(words)
-                .execute(&mut *tx)
-                .await?;
-        }
         tx.commit().await?;
         drop(writer);
         self.wake();

@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx};
-use super::{rows, sql};
+use super::{rows, sql, stale};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState, StaleOn};
 use crate::model::policy::{Action, Priority};
@@ -23,6 +23,8 @@ pub(super) struct NewJob<'a> {
     pub(super) priority: Priority,
     pub(super) action: Action,
     pub(super) target: Option<i64>,
+    pub(super) follows: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
     pub(super) stale_on: StaleOn,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
@@ -40,9 +42,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     for run in sql::runs(made) {
         let mut query = sql::many(
             "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
-             stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
+             follows, message, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, \
+             updated_at, events, retry_of)",
             run.len(),
-            24,
+            26,
             "",
         );
         for job in run {
@@ -59,6 +62,8 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.priority.rank())
                 .bind(job.action.as_str())
                 .bind(job.target)
+                .bind(job.follows)
+                .bind(job.message)
                 .bind(rows::stale_words(job.stale_on))
                 .bind(job.repo)
                 .bind(job.sha)
@@ -117,6 +122,13 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     }
     if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
+    }
+    if before.is_active() && (change.to.is_ended() || matches!(change.to, JobState::Lost | JobState::Queued)) {
+        let reason = match change.to {
+            JobState::Queued => "there is no run that it could be said to",
+            _ => "the run that it was for has ended",
+        };
+        stale::drop_acts(tx, change.job, reason, now).await?;
     }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
     let changed = sqlx::query(

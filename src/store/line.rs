@@ -97,8 +97,9 @@ impl Store {
                     context: job.try_get("context")?,
                     ..Job::default()
                 };
-                let stops = job.try_get::<&str, _>("action")? == Action::Ban.as_str();
-                if stops || !pauses.iter().any(|pause| pause.concerns(&scopes)) {
+                let action: &str = job.try_get("action")?;
+                let speaks = [Action::Ban, Action::Unban].map(Action::as_str).contains(&action);
+                if speaks || !pauses.iter().any(|pause| pause.concerns(&scopes)) {
                     jobs.push_back(Waiting {
                         id: job.try_get("id")?,
                         rank: job.try_get("priority")?,

@@ -113,21 +113,15 @@ impl Store {
         self.page_of(select, "n.id", page, notice, |notice| notice.id.clone()).await
     }
 
-    /// A person has seen to it.
+    /// A person has seen to it; once more changes nothing.
     pub async fn settle_notice(&self, id: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
-        let row = sqlx::query("SELECT settled_at FROM notices WHERE id = $1").bind(id).fetch_optional(&mut *tx).await?;
-        let row = row.ok_or_else(|| StoreError::NotFound(format!("notice {id}")))?;
-        if row.try_get::<Option<i64>, _>("settled_at")?.is_some() {
-            return Err(StoreError::Conflict(format!("notice {id} is settled already")));
-        }
-        sqlx::query("UPDATE notices SET settled_at = $2 WHERE id = $1")
+        let settled = sqlx::query("UPDATE notices SET settled_at = COALESCE(settled_at, $2) WHERE id = $1")
             .bind(id)
             .bind(self.inner.clock.now().0)
-            .execute(&mut *tx)
+            .execute(&mut *writer)
             .await?;
-        Ok(tx.commit().await?)
+        if settled.rows_affected() == 0 { Err(StoreError::NotFound(format!("notice {id}"))) } else { Ok(()) }
     }
 
     /// An operator has the attempts of a subject counted from zero again, which settles its hand-off; how many commits

@@ -31,6 +31,17 @@ pub struct Followed {
     pub seen_at: Timestamp,
 }
 
+/// What a look at runs is worth to their jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// When the service was asked: an answer that was under way when a run was told something may show the run as it was
+    /// before.
+    pub asked_at: Timestamp,
+    /// Jobs that were sent before this moment and given up stay so until their run ends; else they would be given up anew
+    /// at every look, and never for good.
+    pub given_up_before: Timestamp,
+}
+
 /// What an observation changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunChange {
@@ -58,6 +69,12 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .await?;
     see(tx, job, run, now).await?;
     sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1")
+        .bind(job)
+        .bind(run.id)
+        .execute(&mut **tx)
+        .await?;
+    // What waits to be said to the run of this job knows now which it is.
+    sqlx::query("UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL")
         .bind(job)
         .bind(run.id)
         .execute(&mut **tx)
@@ -141,8 +158,10 @@ async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
 async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
     let Some((host, repo)) = place_of(subject) else { return Ok(()) };
-    let update = SubjectUpdate { key: subject.to_owned(), host: host.to_owned(), repo: repo.to_owned(), facts };
-    subjects::absorb(tx, &[&update], now).await
+    let (key, host, repo) = (subject.to_owned(), host.to_owned(), repo.to_owned());
+    let update = SubjectUpdate { key, host, repo, facts, ..SubjectUpdate::default() };
+    subjects::absorb(tx, &[&update], now).await?;
+    Ok(())
 }
 
 /// Host and repository of a code subject, host and project of a ticket.
@@ -198,18 +217,18 @@ impl Store {
     /// Writes down what was seen of runs; those that are not ours are passed over. A branch that a run names as its own
     /// marks that subject as our agent's.
     pub async fn observe(&self, seen: &[Run]) -> Result<Vec<RunChange>> {
-        self.observe_as_of(seen, self.inner.clock.now()).await
+        let look = Look { asked_at: self.inner.clock.now(), given_up_before: Timestamp::default() };
+        self.observe_as_of(seen, look).await
     }
 
-    /// The same for what the service was asked at `asked_at`: an answer that was under way when a run was told something
-    /// may show its old end, or its life before.
-    pub async fn observe_as_of(&self, seen: &[Run], asked_at: Timestamp) -> Result<Vec<RunChange>> {
+    /// The same for an answer that took its time, and for jobs that may have been given up.
+    pub async fn observe_as_of(&self, seen: &[Run], look: Look) -> Result<Vec<RunChange>> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
-        let look = Look { asked_at, now: self.inner.clock.now() };
+        let now = self.inner.clock.now();
         let mut changes = Vec::new();
         for run in seen {
-            observe_one(&mut tx, run, look, &mut changes).await?;
+            changes.extend(observe_one(&mut tx, run, look, now).await?);
         }
         tx.commit().await?;
         drop(writer);
@@ -232,32 +251,31 @@ impl Store {
     }
 }
 
-/// When the service was asked, and when its answer is written down.
-#[derive(Clone, Copy)]
-struct Look {
-    asked_at: Timestamp,
-    now: Timestamp,
-}
-
-async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, changes: &mut Vec<RunChange>) -> Result<()> {
-    let row = sqlx::query("SELECT r.pull_requests, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
-        .bind(run.id)
-        .fetch_optional(&mut **tx)
-        .await?;
-    let Some(row) = row else { return Ok(()) };
-    note(tx, run, look.now).await?;
+async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
+    let mut changes = Vec::new();
+    let row = sqlx::query(
+        "SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
+    )
+    .bind(run.id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(changes) };
+    note(tx, run, now).await?;
     if row.try_get::<&str, _>("pull_requests")? != rows::to_json(&run.pull_requests) {
         let subject: &str = row.try_get("subject")?;
         for change in &run.pull_requests {
             let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
-                let facts = Facts { ours: Some(true), last_run: Some(run.id), ..Facts::default() };
-                teach(tx, &format!("{host}/{repo}@{branch}"), facts, look.now).await?;
+                let key = format!("{host}/{repo}@{branch}");
+                // What a run pushes belongs to whatever it was started for.
+                let part_of = Some(row.try_get::<String, _>("context")?).filter(|context| *context != key);
+                let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };
+                teach(tx, &key, facts, now).await?;
             }
         }
     }
     let following = sqlx::query(
-        "SELECT id, state, resumed, answered_at, heard_at FROM jobs WHERE run = $1 AND state IN ('running', 'lost') \
+        "SELECT id, state, resumed, submitted_at, answered_at, heard_at FROM jobs WHERE run = $1 AND state IN ('running', 'lost') \
          ORDER BY id",
     )
     .bind(run.id)
@@ -268,12 +286,13 @@ async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, changes: &mut Vec<R
             job: row.try_get("id")?,
             from: rows::state(row.try_get("state")?)?,
             resumed: row.try_get::<i64, _>("resumed")? == 1,
+            submitted_at: row.try_get::<Option<i64>, _>("submitted_at")?.map(Timestamp),
             answered_at: row.try_get::<Option<i64>, _>("answered_at")?.map(Timestamp),
             heard_at: row.try_get::<Option<i64>, _>("heard_at")?.map(Timestamp),
         };
-        changes.extend(waiting.look(tx, phase_of(run.status.as_deref()).0, look).await?);
+        changes.extend(waiting.learn(tx, phase_of(run.status.as_deref()).0, look, now).await?);
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// A job that follows a run which was looked at.
@@ -281,13 +300,14 @@ struct Waiting {
     job: String,
     from: JobState,
     resumed: bool,
+    submitted_at: Option<Timestamp>,
     answered_at: Option<Timestamp>,
     heard_at: Option<Timestamp>,
 }
 
 impl Waiting {
-    async fn look(self, tx: &mut Tx<'_>, phase: RunPhase, look: Look) -> Result<Option<RunChange>> {
-        if self.resumed && !self.concerns(tx, phase, look).await? {
+    async fn learn(self, tx: &mut Tx<'_>, phase: RunPhase, look: Look, now: Timestamp) -> Result<Option<RunChange>> {
+        if self.resumed && !self.is_news(phase, look) {
             return Ok(None);
         }
         let (to, reason) = match phase {
@@ -297,27 +317,27 @@ impl Waiting {
             RunPhase::Alive => (JobState::Running, ""),
         };
         let Self { job, from, .. } = self;
-        if !from.may_become(to) {
+        if to == JobState::Running {
+            sqlx::query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1 AND resumed = 1")
+                .bind(&job)
+                .bind(now.0)
+                .execute(&mut **tx)
+                .await?;
+        }
+        let given_up = from == JobState::Lost && self.submitted_at.is_some_and(|at| at <= look.given_up_before);
+        if !from.may_become(to) || (given_up && to == JobState::Running) {
             return Ok(None);
         }
-        jobs::change(tx, &jobs::Change { job: &job, from: &[from], to, reason, due_at: None }, look.now).await?;
+        jobs::change(tx, &jobs::Change { job: &job, from: &[from], to, reason, due_at: None }, now).await?;
         Ok(Some(RunChange { job, from, to }))
     }
 
     /// Whether what is seen of a run that was told something came after that: a life after the answer, or an end after
     /// the message was heard.
-    async fn concerns(&self, tx: &mut Tx<'_>, phase: RunPhase, look: Look) -> Result<bool> {
-        if phase != RunPhase::Alive {
-            return Ok(self.heard_at.is_some_and(|heard| heard <= look.asked_at));
+    fn is_news(&self, phase: RunPhase, look: Look) -> bool {
+        match phase {
+            RunPhase::Alive => self.answered_at.is_none_or(|answered| answered <= look.asked_at),
+            _ => self.heard_at.is_some_and(|heard| heard <= look.asked_at),
         }
-        let since = self.answered_at.is_none_or(|answered| answered <= look.asked_at);
-        if since && self.heard_at.is_none() {
-            sqlx::query("UPDATE jobs SET heard_at = $2 WHERE id = $1")
-                .bind(&self.job)
-                .bind(look.now.0)
-                .execute(&mut **tx)
-                .await?;
-        }
-        Ok(since)
     }
 }

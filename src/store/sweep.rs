@@ -33,7 +33,7 @@ pub struct Swept {
     pub jobs: u64,
     /// Claims and attempts.
     pub claims: u64,
-    /// Calls, budgets, turns of lanes, ended pauses, settled notices, heads, checks and subjects.
+    /// Calls, budgets, turns of lanes, ended pauses, settled notices, heads, checks, aliases and subjects.
     pub others: u64,
 }
 
@@ -72,6 +72,8 @@ const HEADS: &str = "DELETE FROM heads WHERE (host, repo, sha, subject) IN \
     (SELECT host, repo, sha, subject FROM heads WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const CHECKS: &str = "DELETE FROM checks WHERE (host, repo, sha, name, aggregate) IN \
     (SELECT host, repo, sha, name, aggregate FROM checks WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
+const ALIASES: &str = "DELETE FROM aliases WHERE (alias, subject) IN \
+    (SELECT alias, subject FROM aliases WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const SUBJECTS: &str = "DELETE FROM subjects WHERE key IN \
     (SELECT key FROM subjects WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
 
@@ -102,6 +104,7 @@ impl Store {
             (NOTICES, records),
             (CHECKS, records),
             (HEADS, claims),
+            (ALIASES, claims),
             (SUBJECTS, claims),
         ];
         for (delete, before) in others {

@@ -12,26 +12,43 @@ use crate::model::job::Job;
 use crate::model::policy::Action;
 use crate::model::run::{RepoTarget, Run};
 use crate::model::subject::SubjectLookup;
-use crate::rules::{JobContext, Told, with_footer};
+use crate::rules::gates::Way;
+use crate::rules::{JobContext, Rendered, Told, with_footer};
 use crate::store::{Joined, StoreError};
 
-/// What a released job asks the service for.
+/// What is asked of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// A new run.
     Create(CreateRun),
-    /// That a run hears something, and works on.
-    Resume { run: i64, prompt: String },
-    /// That the change of a run is left alone, and its agents stop.
-    Ban { run: i64 },
-    /// That Codegen may look after the change of a run again.
-    Unban { run: i64 },
-    /// A run that generates set-up commands for a repository, by Codegen's own id of it.
-    SetupCommands { repo_id: i64, prompt: String },
+    /// Something is said to a run.
+    Resume {
+        /// The run.
+        run: i64,
+        /// What is said, with its last line.
+        prompt: String,
+    },
+    /// The change of a run is left alone from now on, and its agents stop.
+    Ban {
+        /// The run.
+        run: i64,
+    },
+    /// Codegen may look after the change of a run again.
+    Unban {
+        /// The run.
+        run: i64,
+    },
+    /// Set-up commands for a repository.
+    SetupCommands {
+        /// Codegen's id of the repository.
+        repo_id: i64,
+        /// What is to be minded, with its last line.
+        prompt: String,
+    },
 }
 
 impl Asked {
-    /// What is said to the agent; empty where nothing is.
+    /// What is said with it; nothing with a ban or the end of one.
     pub(super) fn prompt(&self) -> &str {
         match self {
             Self::Create(request) => &request.prompt,
@@ -52,24 +69,60 @@ impl Asked {
 /// What is sent for a job.
 pub(super) struct Prepared {
     pub(super) asked: Asked,
-    /// What the decision is to say about the repository; empty when there is nothing to say.
+    /// What the decision is to say beside the gates; empty when there is nothing to say.
     pub(super) note: String,
 }
 
 impl Worker {
-    /// Renders the job under the rules in force; the inner error is why a person is needed.
-    pub(super) async fn prepare(&self, snapshot: &Snapshot) -> Result<Result<Prepared, String>, StoreError> {
+    /// Makes the request that goes this way; the inner error is why a person is needed.
+    pub(super) async fn prepare(&self, snapshot: &Snapshot, way: Way) -> Result<Result<Prepared, String>, StoreError> {
+        let job = &snapshot.job;
+        let told = |run: i64, prompt: String| Prepared {
+            asked: Asked::Resume { run, prompt },
+            note: format!("said to run {run}"),
+        };
+        match way {
+            Way::Ban(run) => Ok(Ok(Prepared { asked: Asked::Ban { run }, note: String::new() })),
+            Way::Unban(run) => Ok(Ok(Prepared { asked: Asked::Unban { run }, note: String::new() })),
+            Way::Resume(run) if job.action == Action::Tell => {
+                // Its words were settled when it was made.
+                let words = job.message.as_deref().unwrap_or(&job.reason);
+                Ok(Ok(told(run, with_footer(words, &job.id))))
+            }
+            Way::Resume(run) => {
+                let rendered = self.render(snapshot, true).await?;
+                Ok(rendered.map(|rendered| told(run, with_footer(&rendered.prompt, &job.id))))
+            }
+            Way::Start | Way::SetupCommands => self.prepare_new(snapshot, way).await,
+        }
+    }
+
+    async fn prepare_new(&self, snapshot: &Snapshot, way: Way) -> Result<Result<Prepared, String>, StoreError> {
         let (inner, job) = (&self.inner, &snapshot.job);
-        let target = job.target.filter(|&run| run > 0);
-        if matches!(job.action, Action::Ban | Action::Unban) {
-            let asked = |run| if job.action == Action::Ban { Asked::Ban { run } } else { Asked::Unban { run } };
-            let act = target.map(|run| Prepared { asked: asked(run), note: String::new() });
-            return Ok(act.ok_or_else(|| "no run is known whose change this is about".to_owned()));
+        let rendered = match self.render(snapshot, false).await? {
+            Ok(rendered) => rendered,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let repo = self.repo(job, rendered.repo.as_deref()).await?;
+        let prompt = with_footer(&rendered.prompt, &job.id);
+        if way == Way::SetupCommands {
+            let asked = |repo_id| Prepared { asked: Asked::SetupCommands { repo_id, prompt }, note: String::new() };
+            return Ok(repo.map(asked));
         }
+        let (repo_id, note) = match repo {
+            Ok(id) => (Some(id), String::new()),
+            Err(why) if inner.options.require_repo => return Ok(Err(why)),
+            Err(why) => (None, format!("sent without a repository: {why}")),
+        };
+        let agent_type = Some(rendered.agent_type.to_owned());
+        let request = CreateRun { job: job.id.clone(), prompt, repo_id, model: rendered.model, agent_type };
+        Ok(Ok(Prepared { asked: Asked::Create(request), note }))
+    }
+
+    /// Renders the job under the rules in force; the inner error is why a person is needed.
+    async fn render(&self, snapshot: &Snapshot, resumed: bool) -> Result<Result<Rendered, String>, StoreError> {
+        let (inner, job) = (&self.inner, &snapshot.job);
         let joined = inner.store.joined(&job.id).await?;
-        if job.action == Action::Tell && joined.is_empty() {
-            return self.words(job, target).await;
-        }
         let payloads: Vec<Option<Bytes>> = joined.iter().map(payload).collect();
         let told: Vec<Told<'_>> = joined
             .iter()
@@ -84,45 +137,12 @@ impl Worker {
         let previous = self.previous(job, &joined).await?;
         let context = JobContext {
             attempt: (snapshot.attempts.unwrap_or(0) + u32::from(!snapshot.sha_counted)).max(1),
-            resumed: target.is_some(),
+            resumed,
             previous: previous.as_ref(),
             instance_key: inner.store.instance_key(),
         };
-        let rendered = match inner.rules.now().render(&job.rule, &told, &context) {
-            Ok(rendered) => rendered,
-            Err(error) => return Ok(Err(format!("rule \"{}\": {error}", job.rule))),
-        };
-        let (repo_id, note) = match self.repo(job, rendered.repo.as_deref()).await? {
-            Ok(id) => (Some(id), String::new()),
-            Err(why) if inner.options.require_repo => return Ok(Err(why)),
-            Err(why) => (None, format!("sent without a repository: {why}")),
-        };
-        let prompt = with_footer(&rendered.prompt, &job.id);
-        let asked = match (job.action, target, repo_id) {
-            (Action::SetupCommands, _, Some(repo_id)) => Asked::SetupCommands { repo_id, prompt },
-            (Action::SetupCommands, ..) => return Ok(Err(note)),
-            (_, Some(run), _) => Asked::Resume { run, prompt },
-            _ => Asked::Create(CreateRun {
-                job: job.id.clone(),
-                prompt,
-                repo_id,
-                model: rendered.model,
-                agent_type: Some(rendered.agent_type.to_owned()),
-            }),
-        };
-        Ok(Ok(Prepared { asked, note }))
-    }
-
-    /// What a person wrote for a run, as it was written.
-    async fn words(&self, job: &Job, target: Option<i64>) -> Result<Result<Prepared, String>, StoreError> {
-        let words = self.inner.store.prompt(&job.id).await?;
-        let (Some(run), Some(words)) = (target, words) else {
-            return Ok(Err("nobody knows any more what was to be said, or to which run".to_owned()));
-        };
-        // Sent before, by this job or the one that it repeats, they have their last line already.
-        let bare = words.rsplit_once("\n\nhookrun job ").map_or(words.as_str(), |(words, _)| words);
-        let prompt = with_footer(bare, &job.id);
-        Ok(Ok(Prepared { asked: Asked::Resume { run, prompt }, note: String::new() }))
+        let rendered = inner.rules.now().render(&job.rule, &told, &context);
+        Ok(rendered.map_err(|error| format!("rule \"{}\": {error}", job.rule)))
     }
 
     /// The newest earlier run of ours on the job's subject.

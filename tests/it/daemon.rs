@@ -376,6 +376,51 @@ fn wrong_settings_and_rules_exit_78_with_every_problem() {
         }
         assert!(!said.contains("\"short\""), "a secret is shown:\n{said}");
     }
+    let (code, problems) = check_json(folder.path());
+    assert_eq!(code, Some(78));
+    let faild = problems.iter().find(|problem| problem["message"].as_str().unwrap().contains("ci.faild")).unwrap();
+    assert_eq!((&faild["severity"], &faild["origin"]), (&json!("error"), &json!("rules.toml")));
+    assert_eq!(faild["place"], json!({"line": 3, "column": 7, "width": 10, "text": "on = [\"ci.faild\"]"}));
+}
+
+fn check_json(folder: &Path) -> (Option<i32>, Vec<Value>) {
+    let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--json", "--config", "hookrun.toml"])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "");
+    (out.status.code(), serde_json::from_slice(&out.stdout).unwrap())
+}
+
+#[test]
+fn warnings_do_not_fail_a_check_and_rules_are_checked_under_the_ceilings_of_the_settings() {
+    let house = House::new();
+    let settings = std::fs::read_to_string(house.path().join("hookrun.toml")).unwrap();
+    let write = |more: &str| std::fs::write(house.path().join("hookrun.toml"), format!("{settings}{more}")).unwrap();
+    write("[sources.open]\nkind = \"github\"\ninsecure_unsigned = true\n");
+    let (code, problems) = check_json(&house.path());
+    assert_eq!((code, problems.len()), (Some(0), 1), "{problems:#?}");
+    assert_eq!(problems[0]["severity"], "warning");
+    write("[limits]\nall = [\"50/day\"]\n[rules.files.\"rules.toml\"]\nlimits = [\"2 running\"]\n");
+    let settings = std::fs::read_to_string(house.path().join("hookrun.toml")).unwrap();
+    std::fs::write(house.path().join("hookrun.toml"), settings.replace("org_id = 7", "org_id = 7\ncost = 0.8"))
+        .unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--config", "hookrun.toml"])
+        .current_dir(house.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    for expected in ["all rules: at most 50/day (about 40.00 USD)", "rules.toml: at most 2 running (about 1.60 USD)"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    write("[rules.files.\"rule.toml\"]\nlimits = [\"50/day\"]\n");
+    let (code, problems) = check_json(&house.path());
+    assert_eq!((code, problems.len()), (Some(78), 1), "{problems:#?}");
+    assert_eq!(problems[0]["help"], "did you mean \"rules.toml\"?");
 }
 
 #[test]

@@ -155,7 +155,7 @@ async fn what_a_person_asks_of_a_run_is_a_job_that_names_them() {
     let job = acted(&admin, "runs/4711/resume", json!({ "prompt": " Add a test. " })).await;
     assert_eq!((&job["action"], &job["priority"], &job["state"]), (&json!("tell"), &json!("people"), &json!("queued")));
     let id = job["id"].as_str().unwrap();
-    assert_eq!(world.store.prompt(id).await.unwrap().as_deref(), Some("Add a test."));
+    assert_eq!(world.store.job(id).await.unwrap().unwrap().message.as_deref(), Some("Add a test."));
     let same = acted(&admin, "runs/4711/resume", json!({ "prompt": "Add a test." })).await;
     assert_eq!(same["id"], id, "a second click is no second call");
     refused(&admin, "runs/4711/resume", json!({ "prompt": "Other." }), StatusCode::CONFLICT, "something else").await;

@@ -138,6 +138,7 @@ async fn broken_rules_turn_every_page_amber_and_show_the_caret() {
 async fn the_status_tells_the_rules_in_force_and_what_is_wrong_with_their_files() {
     let (world, _) = broken().await;
     let status = get(&world.admin(), "/api/v1/status").await.json();
+    assert_eq!(status["cost"], json!({"per_run": 0.8, "currency": "EUR"}));
     let rules = &status["rules"];
     assert_eq!(rules["hash"], status["rules_hash"]);
     assert_eq!((&rules["stale"], &rules["count"]), (&json!(true), &json!(3)));

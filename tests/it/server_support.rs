@@ -103,6 +103,7 @@ impl World {
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts,
             requests,
             outcome: DeliveryOutcome::Unmatched,

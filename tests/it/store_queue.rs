@@ -296,7 +296,7 @@ async fn a_subject_is_found_by_fork_key_number_and_commit() {
     let learn = async |key: &str, facts: Facts| {
         let mut delivery = house.delivery();
         let (host, repo) = ("github.com".to_owned(), "acme/widgets".to_owned());
-        delivery.subjects.push(SubjectUpdate { key: key.into(), host, repo, facts });
+        delivery.subjects.push(SubjectUpdate { key: key.into(), host, repo, facts, ..SubjectUpdate::default() });
         house.store.accept(delivery).await.unwrap();
     };
     let head = |sha: &str| Some(sha.to_owned());

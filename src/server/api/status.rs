@@ -12,6 +12,7 @@ use super::brakes::PauseItem;
 use super::items::{JobItem, RunItem, text};
 use super::notices::NoticeItem;
 use super::params::Params;
+use crate::model::policy::Cost;
 use crate::model::problem::{Problem, Severity};
 use crate::server::admin::{Admin, RulesInForce};
 use crate::server::budgets::Budget;
@@ -42,6 +43,9 @@ pub(in crate::server) struct Status {
     pub rules_hash: String,
     /// The rules in force and their files.
     pub rules: RulesItem,
+    /// What a run is estimated to cost, as the settings say it.
+    #[schema(required)]
+    pub cost: Option<CostItem>,
     /// How many jobs are in each state; every state is named.
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
@@ -157,6 +161,15 @@ impl From<Spending> for SpendingItem {
     }
 }
 
+/// What a run is estimated to cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct CostItem {
+    /// How much one run costs.
+    pub per_run: f64,
+    /// What the amount is in.
+    pub currency: String,
+}
+
 /// The rules in force and their files.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct RulesItem {
@@ -232,6 +245,7 @@ pub(super) async fn status(
         uptime_s: now.since(admin.started_at).as_secs(),
         rules_hash: rules.hash.clone(),
         rules: RulesItem::from(rules),
+        cost: admin.cost.clone().map(|Cost { per_run, currency }| CostItem { per_run, currency }),
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
         pauses: admin.store.pauses().await?.iter().map(PauseItem::from).collect(),

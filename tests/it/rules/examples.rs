@@ -119,6 +119,7 @@ fn run(rules: &RuleSet, test: &RuleTest) -> Vec<Judgement> {
             event: &complete(event, facts.as_ref()),
             facts: facts.as_ref(),
             subject_key: &event.subject.key,
+            context: "",
             payload: delivery.payload(),
             source_kind: delivery.kind(),
             agents: delivery.agents(),

@@ -2,12 +2,15 @@
 
 mod examples;
 mod gates;
+mod keys;
 mod language;
 mod matching;
 mod problems;
 mod prompts;
 mod reload;
+mod shipped;
 mod strangers;
+mod warnings;
 
 use bytes::Bytes;
 use hookrun::model::decision::Ruling;
@@ -136,6 +139,7 @@ fn judge_with(rules: &RuleSet, event: &Event, facts: Option<&Facts>, payload: &s
         event,
         facts,
         subject_key: &event.subject.key,
+        context: "",
         payload: &Bytes::copy_from_slice(payload.as_bytes()),
         source_kind: kind_of(event),
         agents: &["codegen-sh[bot]".to_owned()],
