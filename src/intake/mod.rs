@@ -3,9 +3,14 @@
 //! ```text
 //! request ─verify─> Delivery ─decide.rs (understand, ask the rules)─> Acceptance ─one transaction─> Receipt
 //!                                 resolve.rs: the subject, as the store knows it
+//! stored or recorded ─> the same decision ─> explain.rs: told · replay.rs: taken once more · compare.rs: other rules
 //! ```
 
+mod compare;
 mod decide;
+mod explain;
+mod recorded;
+mod replay;
 mod resolve;
 
 use std::collections::BTreeMap;
@@ -22,6 +27,11 @@ use crate::rules::{Live, Places};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Metric};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
+
+pub use compare::{Compared, Shift, candidate};
+pub use explain::{Report, RequestReport, RuleReport, SendReport, StandingReport, Unexplained};
+pub use recorded::Recorded;
+pub use replay::Replay;
 
 /// A configured sender and the repositories and projects that it may speak for.
 #[derive(Debug)]

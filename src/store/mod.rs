@@ -11,6 +11,7 @@ mod jobs;
 mod joining;
 mod lists;
 mod queue;
+mod rehearse;
 mod repos;
 mod rows;
 mod runs;
