@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::model::acceptance::Accepted;
 use crate::model::clock::Clock;
-use crate::model::delivery::DeliveryOutcome;
+use crate::model::delivery::{DeliveryOutcome, SourceKind};
 use crate::model::id::new_id;
 use crate::rules::{Live, Places};
 use crate::store::{Store, StoreError};
@@ -111,6 +111,17 @@ impl Intake {
         notes.sort();
         notes.dedup();
         Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, notes })
+    }
+
+    /// The sources that may speak for a repository or project, of these kinds.
+    pub fn sources_for(&self, kinds: &[SourceKind], place: &str) -> Vec<&str> {
+        let fit = |door: &&Door| kinds.contains(&door.spec.kind) && door.repos.allow(place);
+        self.doors.values().filter(fit).map(|door| door.spec.name.as_str()).collect()
+    }
+
+    /// The rules in force that look at a repository or project.
+    pub fn rules_for(&self, place: &str) -> Vec<String> {
+        self.rules.now().looking_at(place).map(str::to_owned).collect()
     }
 
     fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {

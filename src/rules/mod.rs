@@ -143,6 +143,12 @@ impl RuleSet {
         })
     }
 
+    /// The names of the rules that look at a repository or project, whatever happens there.
+    pub fn looking_at<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a str> {
+        let looks = |rule: &&Rule| rule.repos.allow_anywhere(place) || rule.projects.allow_anywhere(place);
+        self.rules.iter().filter(looks).map(|rule| rule.name.as_str())
+    }
+
     /// The tests of the rule files.
     pub fn tests(&self) -> &[RuleTest] {
         &self.tests

@@ -1,6 +1,7 @@
 //! The way in as a whole: signed bodies through the real verifier, rules and store.
 
 mod attempts;
+mod dry;
 mod kept;
 mod once;
 mod subjects;
