@@ -37,7 +37,7 @@ use crate::model::limits::ClassLimits;
 
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
-pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
+pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody, cursor_of};
 pub use queue::{Joined, Release, Released};
 pub use runs::{Followed, RunChange};
 pub use story::{Found, Sought};
