@@ -110,7 +110,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// A configured source as the verifier and the intake know it.
-fn door(source: &SourceSettings) -> anyhow::Result<Door> {
+pub(crate) fn door(source: &SourceSettings) -> anyhow::Result<Door> {
     let secrets = |list: &[LabeledSecret]| {
         list.iter().map(|it| NamedSecret::new(&*it.label, &it.secret)).collect::<Result<Vec<_>, _>>()
     };

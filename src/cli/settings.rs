@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::printer::{Printer, Style};
-use crate::config::{Input, Overrides, Settings};
+use crate::config::{Input, Overrides, RulesSettings, Settings};
 use crate::model::problem::{Problem, Severity};
 use crate::rules::{self, RuleSet};
 
@@ -80,6 +80,31 @@ pub(super) fn of_file(file: &Path, printer: Printer) -> Option<Settings> {
             None
         }
     }
+}
+
+/// Where the rules are: `rules`, else what the settings file says, else the usual place; `None` when the settings are wrong.
+pub(super) fn rules_path(config: Option<&Path>, rules: Option<&Path>, printer: Printer) -> Option<PathBuf> {
+    match (rules, config) {
+        (Some(rules), _) => Some(rules.to_owned()),
+        (None, Some(config)) => Some(of_file(config, printer)?.rules.path),
+        (None, None) => Some(RulesSettings::default().path),
+    }
+}
+
+/// Rules that have no error; else every problem was listed.
+pub(super) fn compiled(path: &Path, printer: Printer) -> Option<RuleSet> {
+    let loaded = rules::load(path);
+    if loaded.rules.is_none() {
+        list(&loaded.problems, printer);
+    }
+    loaded.rules
+}
+
+/// The rules that [`rules_path`] finds, with their place.
+pub(super) fn rules_of(config: Option<&Path>, rules: Option<&Path>, printer: Printer) -> Option<(PathBuf, RuleSet)> {
+    let path = rules_path(config, rules, printer)?;
+    let rules = compiled(&path, printer)?;
+    Some((path, rules))
 }
 
 fn list(problems: &[Problem], printer: Printer) {

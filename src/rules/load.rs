@@ -1,5 +1,7 @@
 //! Reads rule files and prompt files from disk: the only input of this room.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -32,6 +34,34 @@ pub fn load(path: &Path) -> Loaded {
         loaded.problems = problems;
     }
     loaded
+}
+
+/// The texts that rules are made of, so that they can be compiled elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// The rule files, as (name, text), in their order.
+    pub files: Vec<(String, String)>,
+    /// The prompt files and includes that they name, by name.
+    pub beside: BTreeMap<String, String>,
+}
+
+/// Reads what [`load`] reads, and compiles nothing but to learn which files are named.
+pub fn bundle(path: &Path) -> Result<Bundle, String> {
+    let (folder, files) = list(path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let mut texts = Vec::new();
+    for file in files {
+        let origin = file.display().to_string();
+        let text = fs::read_to_string(&file).map_err(|error| format!("{origin} cannot be read: {error}"))?;
+        texts.push((origin, text));
+    }
+    let beside = RefCell::new(BTreeMap::new());
+    let noted = |name: &str| {
+        let text = read_inside(&folder, name)?;
+        beside.borrow_mut().insert(name.to_owned(), text.clone());
+        Ok(text)
+    };
+    compile(texts.clone(), &noted);
+    Ok(Bundle { files: texts, beside: beside.into_inner() })
 }
 
 fn list(path: &Path) -> Result<(PathBuf, Vec<PathBuf>), String> {

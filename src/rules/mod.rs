@@ -46,7 +46,7 @@ pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
 pub use live::Live;
-pub use load::load;
+pub use load::{Bundle, bundle, load};
 pub use pattern::Places;
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
 
