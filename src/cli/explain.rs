@@ -25,7 +25,7 @@ pub(super) struct ExplainArguments {
     /// The same as --file; `-` is standard input
     #[arg(value_name = "FILE")]
     from: Option<PathBuf>,
-    /// A header of the body in the file, e.g. "X-GitHub-Event: check_run"
+    /// A header of the body in the file, e.g. "X-GitHub-Event: push"
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
     /// The source that it comes by; if not given, the first of its kind

@@ -143,9 +143,13 @@ impl RuleSet {
         })
     }
 
-    /// The names of the rules that look at a repository or project, whatever happens there.
+    /// The names of the rules that look at a repository (`acme/widgets`) or a tracker's project (`OPS`), whatever happens
+    /// there.
     pub fn looking_at<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a str> {
-        let looks = |rule: &&Rule| rule.repos.allow_anywhere(place) || rule.projects.allow_anywhere(place);
+        let looks = |rule: &&Rule| {
+            let wanted = if place.contains('/') { &rule.repos } else { &rule.projects };
+            wanted.allow_anywhere(place)
+        };
         self.rules.iter().filter(looks).map(|rule| rule.name.as_str())
     }
 

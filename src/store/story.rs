@@ -300,3 +300,29 @@ async fn notices_about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
     }
     Ok(notices)
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+
+    /// With a million deliveries and jobs every other way reads all of them.
+    #[tokio::test]
+    async fn whatever_is_pointed_at_is_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let deliveries = [OF_SUBJECT, OF_SHA, OF_OBJECT, BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}"));
+        let jobs = [JOB_OF_SUBJECT, JOB_WITHIN, JOB_OF_SHA, JOB_BY_ID, JOB_OF_RUN, JOB_OF_DELIVERY]
+            .map(|it| format!("{} WHERE {it}", rows::JOB));
+        for (sql, id) in
+            deliveries.into_iter().map(|sql| (sql, "d.id")).chain(jobs.into_iter().map(|sql| (sql, "j.id")))
+        {
+            let explain = format!("EXPLAIN QUERY PLAN {sql} ORDER BY {id} DESC LIMIT {MOST}");
+            let rows = sqlx::query(AssertSqlSafe(explain)).bind("x").fetch_all(&mut opened.writer).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{sql}: {plan:#?}");
+        }
+    }
+}

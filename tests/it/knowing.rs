@@ -95,8 +95,8 @@ async fn from_an_idea_for_a_rule_to_what_it_would_have_done_without_sending_anyt
     std::fs::write(folder.join("main-red.json"), exported).unwrap();
     let test = "\n[[test]]\nname = \"main too\"\ndelivery = \"main-red.json\"\n\
                 expect = { rule = \"fix\", decision = \"queued\", prompt = [\"Mend ec26\"] }\n";
-    let text = std::fs::read_to_string(folder.join("new.toml")).unwrap();
-    std::fs::write(folder.join("new.toml"), text + test).unwrap();
+    let rules = std::fs::read_to_string(folder.join("new.toml")).unwrap();
+    std::fs::write(folder.join("new.toml"), rules + test).unwrap();
     let tested = run(&folder, &["test", "--rules", "new.toml", "--config", "hookrun.toml"], &[]);
     assert!(tested.status.success(), "{}", out(&tested));
     assert!(out(&tested).contains("ok      main too"), "{}", out(&tested));

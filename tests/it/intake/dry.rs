@@ -13,16 +13,16 @@ use crate::webhook_support::real_payloads;
 
 /// A rule for every kind, one for every native name, and stricter ones for what gates and templates look at.
 fn broad() -> String {
-    let mut text = String::new();
-    for kind in Kind::ALL {
-        text += &format!(
+    let any = |kind: Kind| {
+        format!(
             "[[rule]]\nname = \"any-{kind}\"\non = [\"{kind}\"]\nrepos = [\"**\"]\nwho = [\"anyone\"]\n\
              allow = [\"drafts\", \"forks\", \"bots\", \"agent\"]\n\
              prompt = '''{{{{ event.kind }}}} {{{{ event.repo }}}} {{{{ event.subject }}}} {{{{ event.url }}}}\n\
              {{{{ event.payload.sender.login }}}} {{{{ events | length }}}} {{{{ failed | length }}}} {{{{ attempt }}}}'''\n",
-        );
-    }
-    text + r#"
+        )
+    };
+    Kind::ALL.map(any).concat()
+        + r#"
 [[rule]]
 name = "native"
 on = ["github:*", "gitlab:*", "jira:*"]
@@ -161,7 +161,7 @@ async fn explaining_changes_nothing_and_tells_what_a_repetition_would_meet() {
     assert_eq!((told.decision, told.reason.as_str()), ("queued", "every condition holds"));
     assert_eq!(told.key.as_deref(), Some(before[0].key.as_str()));
     assert_eq!(told.now.as_ref().unwrap().decision, "duplicate");
-    assert_eq!(told.sends.as_ref().unwrap().prompt, format!("Fix {}: unit.", sha(1)));
+    assert_eq!(told.sends.as_ref().unwrap().prompt, format!("Fix {}: check-1.", sha(1)));
     // Another check of the commit would join its job.
     let other = Recorded::new(
         [("X-GitHub-Event".to_owned(), "check_run".to_owned())],
