@@ -185,6 +185,11 @@ fn may_be_stale(update: &SubjectUpdate) -> bool {
     update.facts.head_sha.is_some() && update.facts.last_pusher.is_some() || update.facts.open == Some(false)
 }
 
+/// Whether a source may say all of this.
+pub(super) fn may_speak(door: &Door, events: &[Event]) -> bool {
+    events.iter().all(|event| foreign_place(door, event).is_none())
+}
+
 /// The repository or project of an event that the source may not speak for, if any.
 fn foreign_place(door: &Door, event: &Event) -> Option<String> {
     let place = event.repo.as_deref().or(event.project.as_deref())?;

@@ -1,12 +1,11 @@
 //! What follows from a delivery, told and not done: the same decision as live, and the same transaction, taken back.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::decide::Decided;
+use super::decide::{Decided, may_speak};
 use super::recorded::Recorded;
 use super::{Door, Intake};
 use crate::model::acceptance::Accepted;
@@ -17,7 +16,7 @@ use crate::model::id::new_id;
 use crate::model::job::JobRequest;
 use crate::rules::Rendered;
 use crate::store::{StoreError, StoredBody};
-use crate::webhook::Delivery;
+use crate::webhook::{self, Delivery};
 
 /// Why there is nothing to tell about a delivery.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +169,7 @@ impl Intake {
     }
 
     /// Decides a recorded request that is not stored, as if its sender had proved itself. Nothing is changed by it.
-    /// `source` is the source that it came by; else the first of its kind.
+    /// `source` is the source that it came by; else the first of its kind that may speak for what it says.
     pub async fn explain_recorded(&self, source: Option<&str>, request: &Recorded) -> Result<Report, Unexplained> {
         let now = self.clock.now();
         let (door, delivery) = self.read_recorded(source, request, now)?;
@@ -241,25 +240,35 @@ impl Intake {
         })
     }
 
+    /// The request as its source would have sent it, when nobody says by which: the first of its kind that may speak
+    /// for what it says.
     fn read_recorded(
         &self,
         source: Option<&str>,
         request: &Recorded,
         now: Timestamp,
     ) -> Result<(&Door, Delivery), Unexplained> {
-        let kind = request.kind();
-        let door = match source {
-            Some(source) => self.door(source)?,
-            None => self.doors.values().find(|door| door.spec.kind == kind).ok_or_else(|| {
-                let kind = kind.as_str();
-                Unexplained::NoSource(format!(
-                    "its headers are those of {kind}, and no source of that kind is configured"
-                ))
-            })?,
+        let read = |door: &'_ Door| {
+            let delivery = Delivery::restored(&door.spec, &request.headers, request.body.clone(), "", now);
+            delivery.map_err(|refusal| Unexplained::Unreadable(refusal.to_string()))
         };
-        let body: Bytes = request.body.clone();
-        let delivery = Delivery::restored(&door.spec, &request.headers, body, "", now);
-        Ok((door, delivery.map_err(|refusal| Unexplained::Unreadable(refusal.to_string()))?))
+        if let Some(source) = source {
+            let door = self.door(source)?;
+            return Ok((door, read(door)?));
+        }
+        let kind = request.kind();
+        let mut first = None;
+        for door in self.doors.values().filter(|door| door.spec.kind == kind) {
+            let delivery = read(door)?;
+            if may_speak(door, &webhook::understand(&delivery).events) {
+                return Ok((door, delivery));
+            }
+            first.get_or_insert((door, delivery));
+        }
+        first.ok_or_else(|| {
+            let kind = kind.as_str();
+            Unexplained::NoSource(format!("its headers are those of {kind}, and no source of that kind is configured"))
+        })
     }
 }
 
