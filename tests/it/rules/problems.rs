@@ -599,3 +599,17 @@ fn a_test_may_expect_what_only_the_store_decides() {
         assert_eq!(rules.tests()[0].decision, decision);
     }
 }
+
+#[test]
+fn a_kind_of_one_source_is_as_typed_as_the_kind_itself() {
+    let text = |on: &str| {
+        format!("[[rule]]\nname = \"a\"\non = [\"{on}\"]\nrepos = [\"**\"]\nwhen = \"event.issue\"\nprompt = 'go'\n")
+    };
+    for typed in ["github:ci.failed", "gitlab:ci.*"] {
+        assert!(problems(&text(typed)).contains("event.issue is never there for ci."), "{typed}");
+    }
+    for native in ["github:check_run.completed", "github:push", "github:c*.*"] {
+        let files = vec![("rules.toml".to_owned(), text(native))];
+        assert!(compile(files, &Terms::default(), &|_| Err(String::new())).rules.is_some(), "{native}");
+    }
+}
