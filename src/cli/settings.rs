@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::printer::{Printer, Style};
 use crate::config::{Input, Overrides, Settings};
-use crate::model::policy::Terms;
 use crate::model::problem::{Problem, Severity};
 use crate::rules::{self, RuleSet};
 
@@ -59,10 +58,10 @@ pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Rea
         Ok((settings, warnings)) => (Some(settings), warnings),
         Err(problems) => (None, problems),
     };
-    let path = settings.as_ref().map(|settings| settings.rules.path.clone()).or_else(|| Settings::rules_path(input));
+    let wanted = settings.as_ref().map(|settings| settings.rules.clone()).or_else(|| Settings::rules(input));
     let mut rules = None;
-    if let Some(path) = path {
-        let loaded = rules::load(&path, &Terms::default());
+    if let Some(wanted) = wanted {
+        let loaded = rules::load(&wanted.path, &wanted.terms);
         problems.extend(loaded.problems);
         rules = loaded.rules;
     }

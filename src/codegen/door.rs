@@ -9,19 +9,20 @@ use tokio::sync::OnceCell;
 
 use super::error::{CallError, Denial, SetupError};
 use super::http::{Http, HttpOptions};
-use super::wire::{CreateRun, Listing, Me, RepoRow, RunRow};
+use super::wire::{CreateRun, Listing, Me, RepoRow, ResumeBody, RunRow, SetupBody, SetupRow, StopBody, Trace};
 use crate::model::clock::Clock;
 use crate::model::limits::CallClass;
+use crate::model::run::Run;
 use crate::store::{Slot, Store};
 use crate::telemetry::{self, Metric};
 
 /// How many rows a page of a list has at most (OpenAPI: `limit <= 100`).
 pub const PAGE: u32 = 100;
-/// How long a plan without runs left holds back creates: a slow probe.
+/// How long a plan without runs left holds back a class: a slow probe.
 const BILLING_PAUSE: Duration = Duration::from_mins(30);
 /// How long a token or organisation that is refused holds back everything.
 const ACCESS_PAUSE: Duration = Duration::from_mins(5);
-/// How long an organisation without repositories, or a wrong address, holds back creates.
+/// How long an organisation without repositories, or a wrong address, holds back a class.
 const CONFIG_PAUSE: Duration = Duration::from_mins(10);
 
 /// What a [`Codegen`] is made from.
@@ -94,6 +95,53 @@ impl Codegen {
         self.measured(CallClass::Create, self.inner.http.post(&path, &request.body())).await
     }
 
+    /// `POST …/agent/run/resume`: says something to a run, which then works on. The caller holds the slots, as for
+    /// [`Self::create`]. 404 says that the service does not know the run, and a refusal that it takes nothing more.
+    pub async fn resume(&self, run: i64, prompt: &str) -> Result<RunRow, CallError> {
+        let path = format!("{}/agent/run/resume", self.organization());
+        let body = ResumeBody { agent_run_id: run, prompt };
+        self.measured(CallClass::Create, self.inner.http.post(&path, &body)).await
+    }
+
+    /// `POST …/agent/run/ban`: stops the agents of the run's change, and Codegen leaves the change alone from then on. To
+    /// do so twice is the same as once. The caller holds the slot.
+    pub async fn ban(&self, run: i64) -> Result<(), CallError> {
+        let path = format!("{}/agent/run/ban", self.organization());
+        self.measured(CallClass::Standard, self.inner.http.tell(&path, &StopBody { agent_run_id: run })).await
+    }
+
+    /// `POST …/agent/run/unban`: Codegen may look after the run's change again.
+    pub async fn unban(&self, run: i64) -> Result<(), CallError> {
+        self.about(run, "unban", "unban run").await
+    }
+
+    /// `POST …/agent/run/remove-from-pr`: the same as [`Self::ban`], under the name that people know.
+    pub async fn remove_from_pr(&self, run: i64) -> Result<(), CallError> {
+        self.about(run, "remove-from-pr", "remove from change").await
+    }
+
+    /// `POST …/setup-commands/generate` for a repository, by Codegen's own id of it: a run that finds out how the
+    /// repository is set up. An empty prompt is not sent. The caller holds the slot.
+    pub async fn setup_commands(&self, repo_id: i64, prompt: &str) -> Result<Run, CallError> {
+        let path = format!("{}/setup-commands/generate", self.organization());
+        let body = SetupBody { repo_id, prompt };
+        let call = self.inner.http.post::<SetupRow>(&path, &body);
+        self.measured(CallClass::SetupCommands, call).await.map(Run::from)
+    }
+
+    /// `GET …/agent/run/{id}/logs`: `limit` entries (100 at most) of a run's trace after `skip`, the oldest first or the
+    /// newest.
+    pub async fn logs(&self, run: i64, newest_first: bool, skip: u64, limit: u32) -> Result<Trace, CallError> {
+        let query = [("reverse", newest_first.to_string()), ("skip", skip.to_string()), ("limit", limit.to_string())];
+        let door = self.clone();
+        self.slotted(CallClass::Logs, "read trace", async move {
+            // The one call whose path is not below that of the organisation.
+            let path = format!("/v1/alpha/organizations/{}/agent/run/{run}/logs", door.inner.org_id);
+            door.inner.http.get(&path, &query).await
+        })
+        .await
+    }
+
     /// `GET …/agent/runs`: a page of the token's own runs that came over the API, newest first, after `skip` rows.
     pub async fn list_runs(&self, skip: u64, limit: u32) -> Result<Listing<RunRow>, CallError> {
         let me = self.me().await?;
@@ -104,7 +152,7 @@ impl Codegen {
             ("limit", limit.to_string()),
         ];
         let door = self.clone();
-        self.read(CallClass::Standard, "list runs", async move {
+        self.slotted(CallClass::Standard, "list runs", async move {
             door.inner.http.get(&format!("{}/agent/runs", door.organization()), &query).await
         })
         .await
@@ -113,7 +161,7 @@ impl Codegen {
     /// `GET …/agent/run/{id}`.
     pub async fn get_run(&self, id: i64) -> Result<RunRow, CallError> {
         let door = self.clone();
-        self.read(CallClass::Standard, "get run", async move {
+        self.slotted(CallClass::Standard, "get run", async move {
             door.inner.http.get(&format!("{}/agent/run/{id}", door.organization()), &[]).await
         })
         .await
@@ -123,7 +171,7 @@ impl Codegen {
     pub async fn me(&self) -> Result<Me, CallError> {
         let door = self.clone();
         let ask = || {
-            self.read(CallClass::Standard, "get user", async move { door.inner.http.get("/v1/users/me", &[]).await })
+            self.slotted(CallClass::Standard, "get user", async move { door.inner.http.get("/v1/users/me", &[]).await })
         };
         self.inner.me.get_or_try_init(ask).await.cloned()
     }
@@ -132,23 +180,33 @@ impl Codegen {
     pub async fn list_repos(&self, skip: u64, limit: u32) -> Result<Listing<RepoRow>, CallError> {
         let door = self.clone();
         let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
-        self.read(CallClass::Standard, "list repos", async move {
+        self.slotted(CallClass::Standard, "list repos", async move {
             door.inner.http.get(&format!("{}/repos", door.organization()), &query).await
         })
         .await
     }
 
-    /// Stops the classes that a failed create speaks for: 402 creates for 30 minutes, 401 and 403 every class for five
-    /// minutes, 404 creates for ten minutes, 429 creates for as long as it asks, or a full window.
-    pub async fn hold_back(&self, failure: &CallError) -> Result<(), CallError> {
+    /// Stops the classes that a failed call of this class speaks for: 401 and 403 every class for five minutes; its own
+    /// class on 402 for 30 minutes, on 404 for ten minutes, on 429 for as long as it asks, or a full window. Not for a 404
+    /// that is about one run or repository only.
+    pub async fn hold_back(&self, class: CallClass, failure: &CallError) -> Result<(), CallError> {
         let CallError::NotTaken { denial, message } = failure else { return Ok(()) };
         match denial {
             Denial::Connect => Ok(()),
             Denial::Unauthorized | Denial::Forbidden => self.freeze_all(message).await,
-            Denial::Billing => self.freeze(CallClass::Create, BILLING_PAUSE, message).await,
-            Denial::NotFound => self.freeze(CallClass::Create, CONFIG_PAUSE, message).await,
-            Denial::RateLimited { retry_after } => self.freeze_limited(CallClass::Create, *retry_after, message).await,
+            Denial::Billing => self.freeze(class, BILLING_PAUSE, message).await,
+            Denial::NotFound => self.freeze(class, CONFIG_PAUSE, message).await,
+            Denial::RateLimited { retry_after } => self.freeze_limited(class, *retry_after, message).await,
         }
+    }
+
+    async fn about(&self, run: i64, action: &'static str, purpose: &'static str) -> Result<(), CallError> {
+        let door = self.clone();
+        self.slotted(CallClass::Standard, purpose, async move {
+            let path = format!("{}/agent/run/{action}", door.organization());
+            door.inner.http.tell(&path, &StopBody { agent_run_id: run }).await
+        })
+        .await
     }
 
     fn organization(&self) -> String {
@@ -156,14 +214,14 @@ impl Codegen {
     }
 
     /// Takes a slot of `class`, makes the call, and gives the slot back one window after the answer.
-    async fn read<T: Send + 'static>(
+    async fn slotted<T: Send + 'static>(
         &self,
         class: CallClass,
         purpose: &'static str,
         call: impl Future<Output = Result<T, CallError>> + Send + 'static,
     ) -> Result<T, CallError> {
         let door = self.clone();
-        // A task of its own: a reader who goes away in the middle must not leave a call that never ends.
+        // A task of its own: a caller who goes away in the middle must not leave a call that never ends.
         let task = tokio::spawn(async move {
             let id = match door.inner.store.take_slots(&[class], purpose).await? {
                 Slot::Taken(id) => id,

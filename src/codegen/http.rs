@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, Url, redirect, retry};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::{CallError, SetupError};
 use crate::model::clock::Clock;
@@ -77,6 +77,12 @@ impl Http {
         self.call(self.request(Method::POST, path).json(body)).await
     }
 
+    /// `POST` of which only is asked whether it was carried out: any JSON will do as an answer, and none at all.
+    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+        let (status, body) = self.exchange(self.request(Method::POST, path).json(body)).await?;
+        if body.is_empty() { Ok(()) } else { read::<IgnoredAny>(status, &body).map(drop) }
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -84,6 +90,12 @@ impl Http {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
+        let (status, body) = self.exchange(request).await?;
+        read(status, &body)
+    }
+
+    /// The status and the body of a success.
+    async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), CallError> {
         let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
@@ -102,10 +114,7 @@ impl Http {
         if !status.is_success() {
             return Err(self.redacted(CallError::from_answer(status, &headers, &body, self.clock.now())));
         }
-        serde_json::from_slice(&body).map_err(|error| {
-            let what = if error.is_data() { "lacks what was asked for" } else { "is not readable as JSON" };
-            CallError::Ambiguous(format!("the agent service answered {}, but the answer {what}", status.as_u16()))
-        })
+        Ok((status, body))
     }
 
     /// A service that repeats the token in its words does not bring it into logs and records.
@@ -118,6 +127,13 @@ impl Http {
             other => other,
         }
     }
+}
+
+fn read<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, CallError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = if error.is_data() { "lacks what was asked for" } else { "is not readable as JSON" };
+        CallError::Ambiguous(format!("the agent service answered {}, but the answer {what}", status.as_u16()))
+    })
 }
 
 /// Reads the base address; the second value tells whether it is this machine.

@@ -11,4 +11,4 @@ pub mod wire;
 
 pub use door::{Codegen, CodegenOptions};
 pub use error::{CallError, Denial, SetupError};
-pub use wire::{CreateRun, Listing, Me, RepoRow, RunRow, Tag};
+pub use wire::{CreateRun, Listing, Me, RepoRow, RunRow, Tag, Trace, TraceEntry};

@@ -50,6 +50,44 @@ impl CreateRun {
     }
 }
 
+/// What is said to a run with `POST …/agent/run/resume`.
+#[derive(Serialize)]
+pub(super) struct ResumeBody<'a> {
+    pub(super) agent_run_id: i64,
+    pub(super) prompt: &'a str,
+}
+
+/// Which run `ban`, `unban` and `remove-from-pr` are about.
+#[derive(Serialize)]
+pub(super) struct StopBody {
+    pub(super) agent_run_id: i64,
+}
+
+/// What is asked for with `POST …/setup-commands/generate`.
+#[derive(Serialize)]
+pub(super) struct SetupBody<'a> {
+    pub(super) repo_id: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) prompt: &'a str,
+}
+
+/// The run that generates set-up commands, as the service answers it: by fewer words than other runs.
+#[derive(Deserialize)]
+pub(super) struct SetupRow {
+    agent_run_id: i64,
+    #[serde(default, deserialize_with = "lenient")]
+    status: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    url: Option<String>,
+}
+
+impl From<SetupRow> for Run {
+    fn from(row: SetupRow) -> Self {
+        let SetupRow { agent_run_id, status, url } = row;
+        Self { id: agent_run_id, status, url: url.and_then(web_url), ..Self::default() }
+    }
+}
+
 /// Whose run a row is, as far as its metadata tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
@@ -172,6 +210,61 @@ impl<T> Listing<T> {
     /// Whether nothing follows this page, which began after `skip` rows.
     pub fn is_last(&self, skip: u64) -> bool {
         self.items.is_empty() || self.total.is_some_and(|total| skip + self.items.len() as u64 >= total)
+    }
+}
+
+/// A part of a run's trace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Trace {
+    /// The entries, in the order that was asked for.
+    #[serde(rename = "logs")]
+    pub entries: Vec<TraceEntry>,
+    /// How many entries there are in all, when the service tells.
+    #[serde(default, rename = "total_logs", deserialize_with = "lenient")]
+    pub total: Option<u64>,
+}
+
+impl Trace {
+    /// Whether nothing follows this part, which began after `skip` entries.
+    pub fn is_last(&self, skip: u64) -> bool {
+        self.entries.is_empty() || self.total.is_some_and(|total| skip + self.entries.len() as u64 >= total)
+    }
+}
+
+/// One entry of a run's trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceEntry {
+    /// When it was made; `None` when the service does not tell in a form that we know.
+    pub created_at: Option<Timestamp>,
+    /// What was observed, as text: a prompt is the observation of an entry of the type `USER_MESSAGE`.
+    observation: String,
+}
+
+#[derive(Deserialize)]
+struct TraceEntryBody {
+    #[serde(default, deserialize_with = "lenient")]
+    created_at: Option<String>,
+    #[serde(default)]
+    observation: Value,
+}
+
+impl TraceEntry {
+    /// Whether it shows the last line of what was sent for a job. Job ids are never used twice, so it need not be known
+    /// where in the entry the line stands.
+    pub fn names(&self, job: &str) -> bool {
+        self.observation.contains(&format!("hookrun job {job}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let body = TraceEntryBody::deserialize(deserializer)?;
+        let observation = match body.observation {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        Ok(Self { created_at: body.created_at.as_deref().and_then(read_time), observation })
     }
 }
 

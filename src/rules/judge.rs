@@ -23,7 +23,7 @@ pub struct Occasion<'a> {
     pub facts: Option<&'a Facts>,
     /// The key of its subject, as stored; may be empty.
     pub subject_key: &'a str,
-    /// The key of the ticket that the subject belongs to; empty when it stands for itself.
+    /// The ticket or issue that the subject belongs to; empty when it stands for itself.
     pub context: &'a str,
     /// The body as JSON; it is parsed only where a rule that matched so far reads `event.payload`.
     pub payload: &'a Bytes,

@@ -6,7 +6,7 @@
 //!                    gates::ask(Snapshot, Policy) ─> GateAnswer                       in the transaction that releases it
 //! ```
 //!
-//! Nothing here does input or output except `load.rs`.
+//! Nothing here does input or output except `load.rs`. What is in force is asked of `Live`, which `Reload` keeps up to date.
 
 mod admit;
 mod build;
@@ -23,11 +23,13 @@ mod limits;
 mod live;
 mod load;
 mod native;
+mod on_stale;
 mod pattern;
 mod payload;
 mod people;
 mod print;
 mod read;
+mod reload;
 mod render;
 mod request;
 mod rule;
@@ -51,9 +53,10 @@ pub use compile::{ReadFile, compile};
 pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
-pub use live::Live;
+pub use live::{InForce, Live};
 pub use load::load;
 pub use pattern::Places;
+pub use reload::{Look, Reload, drawn};
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
 
 use judge::Refusal;

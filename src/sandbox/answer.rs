@@ -41,6 +41,7 @@ impl Answer {
             (403, _) => "You do not have access to this organization.",
             (404, Call::Create) => "No repos found in the organization. Please add some repos and try again.",
             (404, Call::User) => "User not found.",
+            (404, Call::SetupCommands) => "Repository not found.",
             (404, _) => "Agent run not found.",
             (429, _) => "Rate limit exceeded. Please try again later.",
             _ => status.canonical_reason().unwrap_or("Error"),

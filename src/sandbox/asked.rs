@@ -57,6 +57,14 @@ impl<'a> Checks<'a> {
         self.integer(json!(["query", name]), text)
     }
 
+    /// A required integer of the query.
+    pub(super) fn required_query_id(&mut self, name: &str) -> i64 {
+        if find(&self.asked.query, name).is_none() {
+            self.wrong(json!(["query", name]), "missing", "Field required");
+        }
+        self.query_id(name).unwrap_or_default()
+    }
+
     /// The query's `skip` (from 0, 0 by default) and `limit` (1 to 100, 100 by default).
     pub(super) fn window(&mut self) -> (i64, i64) {
         (self.bounded("skip", 0, i64::MAX, 0), self.bounded("limit", 1, 100, 100))
@@ -64,13 +72,16 @@ impl<'a> Checks<'a> {
 
     fn bounded(&mut self, name: &str, least: i64, most: i64, default: i64) -> i64 {
         let Some(number) = self.query_id(name) else { return default };
-        let loc = json!(["query", name]);
+        self.within(json!(["query", name]), number, least, most);
+        number.clamp(least, most)
+    }
+
+    fn within(&mut self, loc: Value, number: i64, least: i64, most: i64) {
         if number < least {
             self.wrong(loc, "greater_than_equal", format!("Input should be greater than or equal to {least}"));
         } else if number > most {
             self.wrong(loc, "less_than_equal", format!("Input should be less than or equal to {most}"));
         }
-        number.clamp(least, most)
     }
 
     /// An optional word of the query, one of `words`.
@@ -180,6 +191,40 @@ impl<'a> Checks<'a> {
             None | Some(Value::Null) => {}
             Some(Value::String(word)) if words.contains(&word.as_str()) => {}
             Some(_) => self.wrong(json!(["body", name]), "literal_error", expected(words)),
+        }
+    }
+
+    /// Checks a required word of the body, one of `words`; that it is there at all is for [`Self::text`].
+    pub(super) fn required_choice(&mut self, fields: &Map<String, Value>, name: &str, words: &[&str]) {
+        if fields.get(name).is_some_and(Value::is_string) {
+            self.optional_choice(fields, name, words);
+        }
+    }
+
+    /// Checks an optional integer of the body with bounds.
+    pub(super) fn optional_number(&mut self, fields: &Map<String, Value>, name: &str, least: i64, most: i64) {
+        if let Some(number) = self.optional_id(fields, name) {
+            self.within(json!(["body", name]), number, least, most);
+        }
+    }
+
+    /// Checks an optional object of the body whose values are all of one type.
+    pub(super) fn optional_map(
+        &mut self,
+        fields: &Map<String, Value>,
+        name: &str,
+        fits: fn(&Value) -> bool,
+        kind: &str,
+        word: &str,
+    ) {
+        match fields.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(entries)) => {
+                for (key, _) in entries.iter().filter(|(_, value)| !fits(value)) {
+                    self.wrong(json!(["body", name, key]), kind, format!("Input should be a valid {word}"));
+                }
+            }
+            Some(_) => self.wrong(json!(["body", name]), "dict_type", "Input should be a valid dictionary"),
         }
     }
 

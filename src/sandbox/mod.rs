@@ -17,6 +17,7 @@
 mod answer;
 mod asked;
 mod call;
+mod check_settings;
 mod control;
 mod direction;
 mod fault;
@@ -51,6 +52,7 @@ pub use self::speed::Speed;
 
 use self::answer::Answer;
 use self::asked::Asked;
+use self::check_settings::CheckSettings;
 use self::fault::Script;
 use self::journal::Journal;
 use self::limits::Windows;
@@ -112,6 +114,7 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct State {
     runs: Runs,
+    settings: CheckSettings,
     windows: Windows,
     script: Script,
     journal: Journal,
@@ -155,7 +158,13 @@ impl Sandbox {
         let mut script = Script::default();
         script.add(faults);
         let runs = Runs::new(clock.now());
-        let state = State { runs, windows: Windows::default(), script, journal: Journal::default() };
+        let state = State {
+            runs,
+            settings: CheckSettings::default(),
+            windows: Windows::default(),
+            script,
+            journal: Journal::default(),
+        };
         let organization = Organization::new(org_id, tokens, &repos);
         Arc::new(Self { organization, limits, speed, clock, state: Mutex::new(state) })
     }
@@ -244,9 +253,11 @@ impl Sandbox {
             _ => Duration::ZERO,
         };
         let mut state = self.state();
+        let State { runs, settings, .. } = &mut *state;
         let mut answer = Stage {
             organization: &self.organization,
-            runs: &mut state.runs,
+            runs,
+            settings,
             speed: self.speed,
             now,
             user,

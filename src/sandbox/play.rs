@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, page, pages};
 use super::asked::{Asked, Checks};
 use super::call::Call;
+use super::check_settings::CheckSettings;
 use super::organization::Organization;
 use super::run::{Life, NewRun, Run};
 use super::runs::Runs;
@@ -28,12 +29,15 @@ const SOURCE_TYPES: [&str; 12] = [
     "SETUP_COMMANDS",
 ];
 
+const PR_STATES: [&str; 4] = ["open", "closed", "draft", "ready_for_review"];
+
 const AGENT_TYPES: [&str; 2] = ["codegen", "claude_code"];
 
 /// What a call may look at and change.
 pub(super) struct Stage<'a> {
     pub(super) organization: &'a Organization,
     pub(super) runs: &'a mut Runs,
+    pub(super) settings: &'a mut CheckSettings,
     pub(super) speed: Speed,
     pub(super) now: Timestamp,
     /// Whose token it is.
@@ -50,6 +54,9 @@ impl Stage<'_> {
             Call::Get => self.get(asked),
             Call::List => self.list(asked),
             Call::Resume => self.resume(asked),
+            Call::Ban | Call::RemoveFromPr => self.ban(asked, call, true),
+            Call::Unban => self.ban(asked, call, false),
+            Call::SetupCommands => self.setup_commands(asked),
             Call::Logs => self.logs(asked),
             Call::Organizations => self.organizations(asked),
             Call::Users => self.users(asked),
@@ -57,6 +64,9 @@ impl Stage<'_> {
             Call::Me => Ok(Answer::ok(self.organization.user(self.user).unwrap_or_default())),
             Call::Repos => self.repos(asked),
             Call::Integrations => self.integrations(asked),
+            Call::CheckSettings => self.check_settings(asked),
+            Call::PutCheckSettings => self.put_check_settings(asked),
+            Call::EditPr | Call::EditRepoPr => self.edit_pr(asked, call),
         }
         .unwrap_or_else(|refusal| refusal)
     }
@@ -83,6 +93,7 @@ impl Stage<'_> {
             repo_id,
             repo: repo_id.and_then(|id| self.organization.repo(id)).map(str::to_owned),
             metadata,
+            source: "API",
             life: Life::new(self.now, prompt, self.speed),
         });
         let answer = Answer::ok(run.describe(self.now));
@@ -112,7 +123,7 @@ impl Stage<'_> {
             .newest_first()
             .filter(|run| user.is_none_or(|user| run.user_id == user))
             .filter(|run| run.created_at <= self.listed_until)
-            .filter(|_| source.is_none_or(|source| source == "API"))
+            .filter(|run| source.is_none_or(|source| source == run.source))
             .map(|run| run.describe(self.now))
             .collect();
         Ok(Answer::ok(page(rows, skip, limit)))
@@ -134,6 +145,62 @@ impl Stage<'_> {
         let run = self.run(id, Call::Resume)?;
         run.resume(Life::new(now, prompt, speed));
         Ok(Answer::ok(run.describe(now)))
+    }
+
+    /// Bans a run's change or lifts the ban. The OpenAPI does not say what the answer holds.
+    fn ban(&mut self, asked: &Asked, call: Call, banned: bool) -> Result<Answer, Answer> {
+        let mut checks = Checks::of(asked);
+        let org = checks.path_id("org_id");
+        let fields = checks.body();
+        let mut id = 0;
+        if checks.has_fields() {
+            id = checks.id(&fields, "agent_run_id");
+            checks.optional_text(&fields, "before_card_order_id");
+            checks.optional_text(&fields, "after_card_order_id");
+        }
+        checks.done()?;
+        self.own(org, call)?;
+        let now = self.now;
+        let run = self.run(id, call)?;
+        if banned {
+            run.ban(now);
+        } else {
+            run.banned = false;
+        }
+        Ok(Answer::ok(json!({"success": true})))
+    }
+
+    fn setup_commands(&mut self, asked: &Asked) -> Result<Answer, Answer> {
+        let mut checks = Checks::of(asked);
+        let org = checks.path_id("org_id");
+        let mut fields = checks.body();
+        let (mut repo_id, mut prompt) = (0, None);
+        if checks.has_fields() {
+            repo_id = checks.id(&fields, "repo_id");
+            checks.optional_text(&fields, "prompt");
+            prompt = fields.remove("prompt").and_then(|prompt| prompt.as_str().map(str::to_owned));
+            checks.optional_text(&fields, "trigger_source");
+        }
+        checks.done()?;
+        self.own(org, Call::SetupCommands)?;
+        let Some(repo) = self.organization.repo(repo_id).map(str::to_owned) else {
+            return Err(Answer::documented(StatusCode::NOT_FOUND, Call::SetupCommands));
+        };
+        // It writes commands into Codegen's settings and opens no pull request.
+        let prompt = prompt.unwrap_or_else(|| format!("Generate set-up commands for {repo}."));
+        let run = Run::new(NewRun {
+            id: self.runs.next_id(),
+            organization_id: org,
+            user_id: self.user,
+            repo_id: Some(repo_id),
+            repo: None,
+            metadata: None,
+            source: "SETUP_COMMANDS",
+            life: Life::new(self.now, prompt, self.speed),
+        });
+        let row = run.describe(self.now);
+        self.runs.add(run);
+        Ok(Answer::ok(json!({"agent_run_id": row["id"], "status": row["status"], "url": row["web_url"]})))
     }
 
     fn logs(&mut self, asked: &Asked) -> Result<Answer, Answer> {
@@ -198,6 +265,66 @@ impl Stage<'_> {
         checks.done()?;
         self.own(org, Call::Integrations)?;
         Ok(Answer::ok(self.organization.integrations()))
+    }
+
+    fn check_settings(&mut self, asked: &Asked) -> Result<Answer, Answer> {
+        let repo = self.settled_repo(Checks::of(asked), Call::CheckSettings)?;
+        Ok(Answer::ok(self.settings.of(repo)))
+    }
+
+    fn put_check_settings(&mut self, asked: &Asked) -> Result<Answer, Answer> {
+        let mut checks = Checks::of(asked);
+        let fields = checks.body();
+        if checks.has_fields() {
+            checks.optional_number(&fields, "check_retry_count", 0, 10);
+            checks.optional_texts(&fields, "ignored_checks");
+            checks.optional_map(&fields, "check_retry_counts", Value::is_i64, "int_type", "integer");
+            checks.optional_map(&fields, "custom_prompts", Value::is_string, "string_type", "string");
+            checks.optional_texts(&fields, "high_priority_apps");
+        }
+        let repo = self.settled_repo(checks, Call::PutCheckSettings)?;
+        self.settings.put(repo, fields);
+        Ok(Answer::ok(json!({"success": true})))
+    }
+
+    /// The repository whose settings are meant; like `repo_id` of a create it may be any.
+    fn settled_repo(&self, mut checks: Checks<'_>, call: Call) -> Result<i64, Answer> {
+        let org = checks.path_id("org_id");
+        let repo = checks.required_query_id("repo_id");
+        checks.done()?;
+        self.own(org, call)?;
+        Ok(repo)
+    }
+
+    /// Edits the one pull request that a run has here; its number is the run's id.
+    fn edit_pr(&mut self, asked: &Asked, call: Call) -> Result<Answer, Answer> {
+        let mut checks = Checks::of(asked);
+        let org = checks.path_id("org_id");
+        if call == Call::EditRepoPr {
+            checks.path_id("repo_id");
+        }
+        let id = checks.path_id("pr_id");
+        let mut fields = checks.body();
+        let mut state = String::new();
+        if checks.has_fields() {
+            checks.required_choice(&fields, "state", &PR_STATES);
+            state = checks.text(&mut fields, "state");
+        }
+        checks.done()?;
+        self.own(org, call)?;
+        let now = self.now;
+        let known = self.runs.find(id).and_then(|run| run.pull_requests(now).into_iter().next());
+        // The document declares no 404 here: what went wrong stands in the answer.
+        let answer = match known {
+            Some(pr) => {
+                json!({"success": true, "url": pr["url"], "number": id, "title": pr["title"], "state": state, "error": null})
+            }
+            None => {
+                let error = "Pull request not found.";
+                json!({"success": false, "url": null, "number": null, "title": null, "state": null, "error": error})
+            }
+        };
+        Ok(Answer::ok(answer))
     }
 
     fn org_window(&self, asked: &Asked, call: Call) -> Result<(i64, i64), Answer> {

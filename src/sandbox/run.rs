@@ -20,6 +20,10 @@ pub(super) struct Run {
     /// The full name of its repository, if the sandbox knows that one.
     pub(super) repo: Option<String>,
     pub(super) metadata: Option<Map<String, Value>>,
+    /// What made it, by the OpenAPI's `ApiAgentRunSourceType`.
+    pub(super) source: &'static str,
+    /// Whether its change is left alone.
+    pub(super) banned: bool,
     /// The first began with the creation, the others with a resume; never empty.
     first: Life,
     later: Vec<Life>,
@@ -96,15 +100,37 @@ pub(super) struct NewRun {
     pub(super) repo_id: Option<i64>,
     pub(super) repo: Option<String>,
     pub(super) metadata: Option<Map<String, Value>>,
+    pub(super) source: &'static str,
     pub(super) life: Life,
 }
 
 impl Run {
     /// A run whose first life begins.
     pub(super) fn new(new: NewRun) -> Self {
-        let NewRun { id, organization_id, user_id, repo_id, repo, metadata, life } = new;
-        let created_at = life.began;
-        Self { id, organization_id, user_id, created_at, repo_id, repo, metadata, first: life, later: Vec::new() }
+        let NewRun { id, organization_id, user_id, repo_id, repo, metadata, source, life } = new;
+        let (created_at, later) = (life.began, Vec::new());
+        Self {
+            id,
+            organization_id,
+            user_id,
+            created_at,
+            repo_id,
+            repo,
+            metadata,
+            source,
+            banned: false,
+            first: life,
+            later,
+        }
+    }
+
+    /// Bans its change: an agent that works on it stops at once. `CANCELLED`, because the OpenAPI speaks of the column of
+    /// that name to which a stopped run goes.
+    pub(super) fn ban(&mut self, now: Timestamp) {
+        self.banned = true;
+        if phase_of(self.status(now)).0 == RunPhase::Alive {
+            self.hold(Some((now, Some("CANCELLED".to_owned()))));
+        }
     }
 
     /// Begins another life; a held status is let go.
@@ -149,14 +175,14 @@ impl Run {
             "web_url": format!("https://app.codegen.com/agent/trace/{}", self.id),
             "result": end.and_then(|(_, phase)| life.result(phase)),
             "summary": end.map(|_| format!("Sandbox run: {}", life.title())),
-            "source_type": "API",
+            "source_type": self.source,
             "github_pull_requests": self.pull_requests(now),
             "metadata": self.metadata,
         })
     }
 
     /// One pull request once a life of a run of a known repository completed.
-    fn pull_requests(&self, now: Timestamp) -> Vec<Value> {
+    pub(super) fn pull_requests(&self, now: Timestamp) -> Vec<Value> {
         let Some(repo) = &self.repo else { return Vec::new() };
         self.lives(now)
             .find_map(|(life, until)| match life.end(until) {

@@ -28,6 +28,8 @@ pub struct SandboxRun {
     pub metadata: Option<Map<String, Value>>,
     /// The prompt of its creation, then those of its resumes.
     pub prompts: Vec<String>,
+    /// Whether its change is banned.
+    pub banned: bool,
 }
 
 /// All runs.
@@ -77,6 +79,7 @@ impl Runs {
                 repo_id: run.repo_id,
                 metadata: run.metadata.clone(),
                 prompts: run.prompts(),
+                banned: run.banned,
             })
             .collect()
     }

@@ -1,5 +1,6 @@
 //! The HTTP side of a call: arrival, token, limit, fault, answer, and how a broken answer leaves.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,13 +28,14 @@ const LARGEST_BODY: usize = 32 * 1024 * 1024;
 /// The routes of the API, and the framework's answers for all others.
 pub(super) fn routes(sandbox: &Arc<Sandbox>) -> Router {
     let mut router = Router::new();
-    for path in Call::ALL.map(Call::path) {
+    // Several calls may share a path.
+    for path in BTreeSet::from(Call::ALL.map(Call::path)) {
         let sandbox = Arc::clone(sandbox);
         let route = any(move |params: RawPathParams, request: Request| async move {
             let call = Call::ALL.into_iter().find(|call| call.path() == path && call.method() == request.method());
             match call {
                 Some(call) => serve(&sandbox, call, &params, request).await,
-                // `…/agent/run/ban` and its like are paths of their own that are not played, not runs.
+                // `…/agent/run/cancel` would be a path of its own that is not played, not a run.
                 None if params.iter().any(|(_, id)| id.parse::<i64>().is_err()) => {
                     turn_away(&sandbox, &request, StatusCode::NOT_FOUND)
                 }

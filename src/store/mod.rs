@@ -5,20 +5,28 @@
 
 mod accept;
 mod acts;
+mod budgets;
 mod calls;
 mod errors;
+mod heads;
 mod jobs;
 mod joining;
+mod links;
 mod lists;
+mod notices;
+mod pauses;
 mod queue;
 mod repos;
 mod rows;
 mod runs;
+mod snapshot;
 mod sql;
 mod sqlite;
+mod stale;
 mod subjects;
 mod submit;
 mod sweep;
+mod told;
 mod writer;
 
 use std::fs::File;
@@ -37,7 +45,7 @@ pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody};
 pub use queue::{Joined, Release, Released};
-pub use runs::{Followed, RunChange};
+pub use runs::{Followed, Look, RunChange};
 pub use submit::Uncertain;
 pub use sweep::{Retention, Swept};
 pub use writer::Commits;
@@ -128,7 +136,8 @@ impl Store {
         Ok(())
     }
 
-    fn wake(&self) {
+    /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
+    pub fn wake(&self) {
         self.inner.wake.notify_waiters();
     }
 }

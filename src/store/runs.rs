@@ -10,21 +10,36 @@ use crate::model::job::JobState;
 use crate::model::run::{Run, RunPhase, phase_of};
 use crate::model::subject::{Facts, SubjectUpdate};
 
-/// A run that is followed.
+/// A job that follows a run. Several may follow the same one: the one that made it, and those that told it something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Followed {
-    /// Its job.
+    /// The job.
     pub job: String,
-    /// Its id at the service.
+    /// The id of its run at the service.
     pub run_id: i64,
     /// The state of the job: running or lost.
     pub state: JobState,
     /// Its status when it was last seen.
     pub status: Option<String>,
-    /// When the call that made it began.
+    /// When the job's call began.
     pub submitted_at: Timestamp,
+    /// When we first knew of the run: shortly after it was made.
+    pub made_at: Timestamp,
+    /// Whether the run was told something, and nothing shows yet that it heard it: an end that it shows is an old one.
+    pub unheard: bool,
     /// When it was last seen.
     pub seen_at: Timestamp,
+}
+
+/// What a look at runs is worth to their jobs.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// When the service was asked: an answer that was under way when a run was told something may show the run as it was
+    /// before.
+    pub asked_at: Timestamp,
+    /// Jobs that were sent before this moment and given up stay so until their run ends; else they would be given up anew
+    /// at every look, and never for good.
+    pub given_up_before: Timestamp,
 }
 
 /// What an observation changed.
@@ -38,10 +53,41 @@ pub struct RunChange {
     pub to: JobState,
 }
 
-/// Keeps a new run beside its job and marks its subject.
+/// Keeps a new run beside the job that made it and marks its subject.
 pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
-    // A service that was set up anew counts from the start: what went by this id before is gone.
-    if let Some(before) = owner(tx, run.id).await?.filter(|before| before != job) {
+    forget_namesake(tx, job, run.id, now).await?;
+    sqlx::query(
+        "INSERT INTO runs (id, job, phase, pull_requests, created_at, seen_at) VALUES ($1, $2, $3, '[]', $4, $4) \
+         ON CONFLICT (id) DO UPDATE SET job = excluded.job, url = NULL, pull_requests = '[]', \
+         created_at = excluded.created_at, ended_at = NULL",
+    )
+    .bind(run.id)
+    .bind(job)
+    .bind(RunPhase::Alive.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    see(tx, job, run, now).await?;
+    sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1")
+        .bind(job)
+        .bind(run.id)
+        .execute(&mut **tx)
+        .await?;
+    // What waits to be said to the run of this job knows now which it is.
+    sqlx::query("UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL")
+        .bind(job)
+        .bind(run.id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// A service that was set up anew counts from the start: what went by this id before is gone.
+async fn forget_namesake(tx: &mut Tx<'_>, job: &str, run: i64, now: Timestamp) -> Result<()> {
+    let others =
+        sqlx::query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(&mut **tx).await?;
+    for other in others {
+        let before: String = other.try_get("id")?;
         let from = &[JobState::Running];
         let reason = "the service gave the id of its run to another";
         let lost = jobs::Change { job: &before, from, to: JobState::Lost, reason, due_at: None };
@@ -50,16 +96,41 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
             Err(error) => return Err(error),
         }
     }
-    let (phase, _) = phase_of(run.status.as_deref());
+    sqlx::query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2")
+        .bind(run)
+        .bind(job)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes down what a job's call was answered about a run, and marks the job's subject. A run that was forgotten is kept
+/// beside the job from now on.
+pub(super) async fn see(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
     sqlx::query(
-        "INSERT INTO runs (id, job, status, phase, url, result, summary, pull_requests, created_at, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (id) DO UPDATE SET job = excluded.job, \
-         status = excluded.status, phase = excluded.phase, url = excluded.url, result = excluded.result, \
-         summary = excluded.summary, pull_requests = excluded.pull_requests, created_at = excluded.created_at, \
-         seen_at = excluded.seen_at, ended_at = NULL",
+        "INSERT INTO runs (id, job, phase, pull_requests, created_at, seen_at) VALUES ($1, $2, $3, '[]', $4, $4) \
+         ON CONFLICT (id) DO NOTHING",
     )
     .bind(run.id)
     .bind(job)
+    .bind(RunPhase::Alive.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    note(tx, run, now).await?;
+    let subject = subject_of(tx, job).await?;
+    teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
+}
+
+/// Writes down how a run that is stored looks now.
+async fn note(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<()> {
+    let (phase, _) = phase_of(run.status.as_deref());
+    sqlx::query(
+        "UPDATE runs SET status = $2, phase = $3, url = COALESCE($4, url), result = $5, summary = $6, \
+         pull_requests = $7, seen_at = $8, \
+         ended_at = CASE WHEN $9 IS NULL THEN NULL ELSE COALESCE(ended_at, $9) END WHERE id = $1",
+    )
+    .bind(run.id)
     .bind(&run.status)
     .bind(phase.as_str())
     .bind(&run.url)
@@ -67,11 +138,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .bind(&run.summary)
     .bind(rows::to_json(&run.pull_requests))
     .bind(now.0)
+    .bind((phase != RunPhase::Alive).then_some(now.0))
     .execute(&mut **tx)
     .await?;
-    sqlx::query("UPDATE jobs SET run = $2 WHERE id = $1").bind(job).bind(run.id).execute(&mut **tx).await?;
-    let subject = subject_of(tx, job).await?;
-    teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
+    Ok(())
 }
 
 /// The job that a run belongs to, as far as we know.
@@ -88,8 +158,10 @@ async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
 async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
     let Some((host, repo)) = place_of(subject) else { return Ok(()) };
-    let update = SubjectUpdate { key: subject.to_owned(), host: host.to_owned(), repo: repo.to_owned(), facts };
-    subjects::absorb(tx, &[&update], now).await
+    let (key, host, repo) = (subject.to_owned(), host.to_owned(), repo.to_owned());
+    let update = SubjectUpdate { key, host, repo, facts, ..SubjectUpdate::default() };
+    subjects::absorb(tx, &[&update], now).await?;
+    Ok(())
 }
 
 /// Host and repository of a code subject, host and project of a ticket.
@@ -112,12 +184,13 @@ fn place_of_change(url: &str) -> Option<(&str, &str)> {
 }
 
 impl Store {
-    /// The runs of running jobs, and of jobs that were lost since a moment; by run, newest first.
+    /// Running jobs, and those that were lost since a moment, with their runs; by run, newest first.
     pub async fn followed(&self, lost_since: Timestamp) -> Result<Vec<Followed>> {
         let mut conn = self.inner.readers.acquire().await?;
         let found = sqlx::query(
-            "SELECT r.job, r.id, j.state, r.status, r.created_at, j.submitted_at, r.seen_at FROM jobs j \
-             JOIN runs r ON r.job = j.id WHERE j.state = 'running' OR (j.state = 'lost' AND j.ended_at >= $1) \
+            "SELECT j.id AS job, r.id, j.state, r.status, r.created_at, j.submitted_at, r.seen_at, \
+             CASE WHEN j.resumed = 1 AND j.heard_at IS NULL THEN 1 ELSE 0 END AS unheard FROM jobs j \
+             JOIN runs r ON r.id = j.run WHERE j.state = 'running' OR (j.state = 'lost' AND j.ended_at >= $1) \
              ORDER BY r.id DESC",
         )
         .bind(lost_since.0)
@@ -133,6 +206,8 @@ impl Store {
                     state: rows::state(row.try_get("state")?)?,
                     status: row.try_get("status")?,
                     submitted_at: Timestamp(row.try_get::<Option<i64>, _>("submitted_at")?.unwrap_or(created_at)),
+                    made_at: Timestamp(created_at),
+                    unheard: row.try_get::<i64, _>("unheard")? == 1,
                     seen_at: Timestamp(row.try_get("seen_at")?),
                 })
             })
@@ -142,14 +217,18 @@ impl Store {
     /// Writes down what was seen of runs; those that are not ours are passed over. A branch that a run names as its own
     /// marks that subject as our agent's.
     pub async fn observe(&self, seen: &[Run]) -> Result<Vec<RunChange>> {
+        let look = Look { asked_at: self.inner.clock.now(), given_up_before: Timestamp::default() };
+        self.observe_as_of(seen, look).await
+    }
+
+    /// The same for an answer that took its time, and for jobs that may have been given up.
+    pub async fn observe_as_of(&self, seen: &[Run], look: Look) -> Result<Vec<RunChange>> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         let mut changes = Vec::new();
         for run in seen {
-            if let Some(change) = observe_one(&mut tx, run, now).await? {
-                changes.push(change);
-            }
+            changes.extend(observe_one(&mut tx, run, look, now).await?);
         }
         tx.commit().await?;
         drop(writer);
@@ -172,53 +251,93 @@ impl Store {
     }
 }
 
-async fn observe_one(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<Option<RunChange>> {
+async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
+    let mut changes = Vec::new();
     let row = sqlx::query(
-        "SELECT r.job, r.pull_requests, j.state, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
+        "SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
     )
     .bind(run.id)
     .fetch_optional(&mut **tx)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let (job, subject): (String, String) = (row.try_get("job")?, row.try_get("subject")?);
-    let from = rows::state(row.try_get("state")?)?;
-    let (phase, _) = phase_of(run.status.as_deref());
-    let ended_at = (phase != RunPhase::Alive).then_some(now.0);
-    let pull_requests = rows::to_json(&run.pull_requests);
-    sqlx::query(
-        "UPDATE runs SET status = $2, phase = $3, url = COALESCE($4, url), result = $5, summary = $6, \
-         pull_requests = $7, seen_at = $8, \
-         ended_at = CASE WHEN $9 IS NULL THEN NULL ELSE COALESCE(ended_at, $9) END WHERE id = $1",
-    )
-    .bind(run.id)
-    .bind(&run.status)
-    .bind(phase.as_str())
-    .bind(&run.url)
-    .bind(&run.result)
-    .bind(&run.summary)
-    .bind(&pull_requests)
-    .bind(now.0)
-    .bind(ended_at)
-    .execute(&mut **tx)
-    .await?;
-    if row.try_get::<&str, _>("pull_requests")? != pull_requests {
+    let Some(row) = row else { return Ok(changes) };
+    note(tx, run, now).await?;
+    if row.try_get::<&str, _>("pull_requests")? != rows::to_json(&run.pull_requests) {
+        let subject: &str = row.try_get("subject")?;
         for change in &run.pull_requests {
-            let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(&subject));
+            let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
-                let facts = Facts { ours: Some(true), last_run: Some(run.id), ..Facts::default() };
-                teach(tx, &format!("{host}/{repo}@{branch}"), facts, now).await?;
+                let key = format!("{host}/{repo}@{branch}");
+                // What a run pushes belongs to whatever it was started for.
+                let part_of = Some(row.try_get::<String, _>("context")?).filter(|context| *context != key);
+                let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };
+                teach(tx, &key, facts, now).await?;
             }
         }
     }
-    let (to, reason) = match phase {
-        RunPhase::Succeeded => (JobState::Succeeded, "the run completed"),
-        RunPhase::Failed => (JobState::Failed, "the run failed"),
-        RunPhase::Stopped => (JobState::Stopped, "the run was stopped"),
-        RunPhase::Alive => (JobState::Running, ""),
-    };
-    if !from.may_become(to) {
-        return Ok(None);
+    let following = sqlx::query(
+        "SELECT id, state, resumed, submitted_at, answered_at, heard_at FROM jobs WHERE run = $1 AND state IN ('running', 'lost') \
+         ORDER BY id",
+    )
+    .bind(run.id)
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in following {
+        let waiting = Waiting {
+            job: row.try_get("id")?,
+            from: rows::state(row.try_get("state")?)?,
+            resumed: row.try_get::<i64, _>("resumed")? == 1,
+            submitted_at: row.try_get::<Option<i64>, _>("submitted_at")?.map(Timestamp),
+            answered_at: row.try_get::<Option<i64>, _>("answered_at")?.map(Timestamp),
+            heard_at: row.try_get::<Option<i64>, _>("heard_at")?.map(Timestamp),
+        };
+        changes.extend(waiting.learn(tx, phase_of(run.status.as_deref()).0, look, now).await?);
     }
-    jobs::change(tx, &jobs::Change { job: &job, from: &[from], to, reason, due_at: None }, now).await?;
-    Ok(Some(RunChange { job, from, to }))
+    Ok(changes)
+}
+
+/// A job that follows a run which was looked at.
+struct Waiting {
+    job: String,
+    from: JobState,
+    resumed: bool,
+    submitted_at: Option<Timestamp>,
+    answered_at: Option<Timestamp>,
+    heard_at: Option<Timestamp>,
+}
+
+impl Waiting {
+    async fn learn(self, tx: &mut Tx<'_>, phase: RunPhase, look: Look, now: Timestamp) -> Result<Option<RunChange>> {
+        if self.resumed && !self.is_news(phase, look) {
+            return Ok(None);
+        }
+        let (to, reason) = match phase {
+            RunPhase::Succeeded => (JobState::Succeeded, "the run completed"),
+            RunPhase::Failed => (JobState::Failed, "the run failed"),
+            RunPhase::Stopped => (JobState::Stopped, "the run was stopped"),
+            RunPhase::Alive => (JobState::Running, ""),
+        };
+        let Self { job, from, .. } = self;
+        if to == JobState::Running {
+            sqlx::query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1 AND resumed = 1")
+                .bind(&job)
+                .bind(now.0)
+                .execute(&mut **tx)
+                .await?;
+        }
+        let given_up = from == JobState::Lost && self.submitted_at.is_some_and(|at| at <= look.given_up_before);
+        if !from.may_become(to) || (given_up && to == JobState::Running) {
+            return Ok(None);
+        }
+        jobs::change(tx, &jobs::Change { job: &job, from: &[from], to, reason, due_at: None }, now).await?;
+        Ok(Some(RunChange { job, from, to }))
+    }
+
+    /// Whether what is seen of a run that was told something came after that: a life after the answer, or an end after
+    /// the message was heard.
+    fn is_news(&self, phase: RunPhase, look: Look) -> bool {
+        match phase {
+            RunPhase::Alive => self.answered_at.is_none_or(|answered| answered <= look.asked_at),
+            _ => self.heard_at.is_some_and(|heard| heard <= look.asked_at),
+        }
+    }
 }

@@ -5,12 +5,14 @@ use sqlx::Row;
 use super::calls::{self, CallId};
 use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx, begin};
-use super::{Store, jobs, rows, runs};
+use super::told::{self, NOBODY};
+use super::{Store, budgets, jobs, rows, runs};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
+use crate::model::policy::Action;
 use crate::model::run::Run;
 
-/// A job whose call ended without telling whether a run was made.
+/// A job whose call ended without telling whether it was carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Uncertain {
     /// The job.
@@ -29,10 +31,12 @@ pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
         .bind(now.0)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("UPDATE jobs SET answered_at = $1 WHERE state = 'uncertain' AND answered_at > $1")
-        .bind(now.0)
-        .execute(&mut *tx)
-        .await?;
+    for late in [
+        "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $1",
+        "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $1",
+    ] {
+        sqlx::query(late).bind(now.0).execute(&mut *tx).await?;
+    }
     let left = sqlx::query("SELECT id FROM jobs WHERE state = 'submitting'").fetch_all(&mut *tx).await?;
     for row in left {
         let job: String = row.try_get("id")?;
@@ -48,8 +52,8 @@ async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// What was not done does not count.
-async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+/// What was not done does not count: not as an attempt, in no budget, not as sent.
+async fn uncount(tx: &mut Tx<'_>, job: &str) -> Result<()> {
     sqlx::query(
         "DELETE FROM attempts WHERE job = $1 AND subject = (SELECT subject FROM jobs WHERE id = $1) \
          AND sha = (SELECT sha FROM jobs WHERE id = $1)",
@@ -57,6 +61,12 @@ async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
     .bind(job)
     .execute(&mut **tx)
     .await?;
+    if budgets::give_back(tx, job).await? {
+        sqlx::query("UPDATE rule_counts SET sent = sent - 1 WHERE rule = (SELECT rule FROM jobs WHERE id = $1)")
+            .bind(job)
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(())
 }
 
@@ -83,12 +93,18 @@ impl Store {
 
     /// The call was certainly not taken: the job is queued again and the attempt was none.
     pub async fn not_taken(&self, job: &str, call: &CallId, reason: &str, retry_at: Timestamp) -> Result<()> {
-        self.refuse(job, call, JobState::Queued, reason, Some(retry_at)).await
+        self.refuse(job, call, JobState::Queued, reason, Some(retry_at), None).await
     }
 
     /// The call was refused for good: the job is dead and the attempt was none.
     pub async fn refused(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
-        self.refuse(job, call, JobState::Dead, reason, None).await
+        self.refuse(job, call, JobState::Dead, reason, None, None).await
+    }
+
+    /// The run that was to be told is gone or takes nothing more: the job is queued again, and tells no run any more.
+    pub async fn not_told(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
+        let due_at = self.inner.clock.now();
+        self.refuse(job, call, JobState::Queued, reason, Some(due_at), Some(NOBODY)).await
     }
 
     async fn refuse(
@@ -98,6 +114,7 @@ impl Store {
         to: JobState,
         reason: &str,
         due_at: Option<Timestamp>,
+        target: Option<i64>,
     ) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
@@ -107,7 +124,8 @@ impl Store {
             return ended_for_nothing(tx, error).await;
         }
         // Before the events of another job may bring a newer commit.
-        uncount_attempt(&mut tx, job).await?;
+        uncount(&mut tx, job).await?;
+        told::nobody(&mut tx, job, target).await?;
         jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
         tx.commit().await?;
         drop(writer);
@@ -147,12 +165,19 @@ impl Store {
         Ok(uncertain)
     }
 
-    /// The run of an uncertain or held job was found: it is the job's own.
+    /// The run of an uncertain or held job was found: it is the job's own, or the one that was told or banned.
     pub async fn adopt(&self, job: &str, run: &Run, reason: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
-        must_be_unsettled(&mut tx, job).await?;
+        let unsettled = must_be_unsettled(&mut tx, job).await?;
+        if unsettled.resumed || unsettled.action == Action::Ban {
+            told::adopt(&mut tx, &unsettled, run.id, reason, now).await?;
+            tx.commit().await?;
+            drop(writer);
+            self.wake();
+            return Ok(());
+        }
         if let Some(other) = runs::owner(&mut tx, run.id).await? {
             return Err(StoreError::Conflict(format!("run {} belongs to job {other}", run.id)));
         }
@@ -165,7 +190,7 @@ impl Store {
         Ok(())
     }
 
-    /// No run was made for an uncertain or held job: it may be sent again.
+    /// The call of an uncertain or held job was not carried out: it may be sent again.
     pub async fn absent(&self, job: &str, reason: &str) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
@@ -173,7 +198,8 @@ impl Store {
         must_be_unsettled(&mut tx, job).await?;
         let from = &[JobState::Uncertain, JobState::Held];
         let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(now) };
-        uncount_attempt(&mut tx, job).await?;
+        uncount(&mut tx, job).await?;
+        told::nobody(&mut tx, job, None).await?;
         jobs::change(&mut tx, &change, now).await?;
         tx.commit().await?;
         drop(writer);
@@ -183,7 +209,7 @@ impl Store {
 }
 
 /// The answer to a call is for a job that is being submitted, and for no other.
-async fn must_be_submitting(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
+pub(super) async fn must_be_submitting(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
     let found = jobs::get(tx, job).await?;
     if found.state == JobState::Submitting {
         return Ok(found);
@@ -192,18 +218,18 @@ async fn must_be_submitting(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
 }
 
 /// The job did not wait for the answer, but the call has ended: it must not hold its slots for ever.
-async fn ended_for_nothing(tx: Tx<'_>, error: StoreError) -> Result<()> {
+pub(super) async fn ended_for_nothing(tx: Tx<'_>, error: StoreError) -> Result<()> {
     tx.commit().await?;
     Err(error)
 }
 
 /// Only a job that was sent, and of which nobody knows whether a run was made, can be settled.
-async fn must_be_unsettled(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+async fn must_be_unsettled(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
     let found = jobs::get(tx, job).await?;
     if found.submitted_at.is_none() || found.run.is_some() {
         return Err(StoreError::Conflict(format!("job {job} has no call whose end is unknown")));
     }
-    Ok(())
+    Ok(found)
 }
 
 async fn answered_at(conn: &mut Conn, job: &str) -> Result<Option<Timestamp>> {

@@ -1,15 +1,16 @@
 //! Following: runs are watched to their end, a hundred with one call.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use super::reconcile::settled;
 use super::{Again, Result, Worker, WorkerError};
 use crate::codegen::door::PAGE;
 use crate::codegen::{CallError, Denial, RunRow};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
 use crate::model::run::{Run, RunPhase, phase_of};
-use crate::store::Followed;
+use crate::store::{Followed, Look};
 use crate::telemetry::{self, Metric};
 
 /// How long a lost run is still looked at, and how often.
@@ -18,6 +19,8 @@ const LOST: (Duration, Duration) = (Duration::from_hours(24), Duration::from_min
 const SKEW: Duration = Duration::from_mins(5);
 /// The longest wait after the service would not tell.
 const RETRY_MAX: Duration = Duration::from_mins(5);
+/// The longest wait before the trace of a run that shows its old end is searched again.
+const TRACE_MAX: Duration = Duration::from_mins(5);
 /// How many unknown status words are remembered as reported.
 const WORDS_MAX: usize = 100;
 
@@ -30,13 +33,26 @@ pub(super) struct Follow {
     failures: u32,
     /// Unknown status words that were reported.
     words: HashSet<String>,
+    /// The jobs whose runs were told something and show their old end, by id.
+    unheard: HashMap<String, Search>,
+}
+
+/// A search for a job's message in the trace of a run.
+#[derive(Debug, Default)]
+struct Search {
+    /// How much of the trace was read, when that was interrupted.
+    skip: u64,
+    times: u32,
+    not_before: Timestamp,
 }
 
 /// One look at every followed run.
 #[derive(Debug)]
 struct Pass {
-    /// The runs that were not seen yet, by id.
-    unseen: BTreeMap<i64, Followed>,
+    /// The runs that were not seen yet, by id, with the jobs that follow them.
+    unseen: BTreeMap<i64, Vec<Followed>>,
+    /// Jobs whose run was told something and shows its old end: it may not have begun, or have ended again already.
+    unheard: Vec<Followed>,
     /// Runs that are still at work but older than the give-up age: the jobs.
     overdue: Vec<String>,
     /// How many rows of the list were read; `None` when the list is read far enough.
@@ -73,6 +89,7 @@ impl Worker {
         };
         match self.look(&mut state, &mut pass).await {
             Ok(None) => {
+                self.listen(&mut state, &pass).await?;
                 self.give_up(&pass).await?;
                 state.failures = 0;
                 state.not_before = now.plus(self.spacing(pass.calls));
@@ -115,14 +132,16 @@ impl Worker {
     }
 
     async fn look_at_list(&self, state: &mut Follow, pass: &mut Pass, skip: u64) -> std::result::Result<(), CallError> {
+        let asked_at = self.inner.clock.now();
         let page = self.inner.codegen.list_runs(skip, PAGE).await?;
         let next = skip + page.items.len() as u64;
         let oldest = page.items.last().and_then(|row| row.created_at);
         let last = page.is_last(skip);
         let ours: Vec<RunRow> = page.items.into_iter().filter(|row| pass.unseen.contains_key(&row.run.id)).collect();
         pass.barren += usize::from(ours.is_empty());
-        self.seen(state, pass, ours.into_iter().map(|row| row.run).collect()).await?;
-        let beyond = pass.unseen.values().all(|each| oldest.is_some_and(|at| at < each.submitted_at.minus(SKEW)));
+        self.seen(state, pass, ours.into_iter().map(|row| row.run).collect(), asked_at).await?;
+        let beyond = |made_at: Timestamp| oldest.is_some_and(|at| at < made_at.minus(SKEW));
+        let beyond = pass.unseen.values().flatten().all(|each| beyond(each.made_at.min(each.submitted_at)));
         // Pages that show none of ours have cost as much as asking for each that is left.
         let dear = pass.barren >= pass.unseen.len();
         pass.skip = (!last && !beyond && !dear).then_some(next);
@@ -131,10 +150,12 @@ impl Worker {
 
     async fn look_at_one(&self, state: &mut Follow, pass: &mut Pass) -> std::result::Result<(), CallError> {
         let Some(id) = pass.unseen.keys().next().copied() else { return Ok(()) };
+        let asked_at = self.inner.clock.now();
         match self.inner.codegen.get_run(id).await {
-            Ok(row) => self.seen(state, pass, vec![row.run]).await?,
+            Ok(row) => self.seen(state, pass, vec![row.run], asked_at).await?,
             Err(error) if error.is_not_found() => {
-                if let Some(gone) = pass.unseen.remove(&id).filter(|gone| gone.state == JobState::Running) {
+                let gone = pass.unseen.remove(&id).unwrap_or_default();
+                for gone in gone.iter().filter(|gone| gone.state == JobState::Running) {
                     tracing::warn!(job = gone.job, run = id, "the service does not know the run any more");
                     self.inner
                         .store
@@ -150,7 +171,7 @@ impl Worker {
                 | CallError::NotTaken { denial: Denial::Forbidden, .. }),
             ) => {
                 tracing::warn!(run = id, %error, "a run cannot be looked at");
-                if let Some(each) = pass.unseen.remove(&id) {
+                for each in pass.unseen.remove(&id).unwrap_or_default() {
                     self.note_age(pass, &each);
                 }
             }
@@ -159,24 +180,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Stores what was seen, and notes who is still at work too long.
+    /// Stores what was seen, and notes who is still at work too long, and whose message was not heard yet.
     async fn seen(
         &self,
         state: &mut Follow,
         pass: &mut Pass,
-        mut runs: Vec<Run>,
+        runs: Vec<Run>,
+        asked_at: Timestamp,
     ) -> std::result::Result<(), CallError> {
-        // A run that was given up stays so until it ends; else it would be lost anew at every look, and never for good.
-        runs.retain(|run| {
-            let given_up =
-                pass.unseen.get(&run.id).is_some_and(|each| each.state == JobState::Lost && self.is_old(each));
-            let keep = !given_up || phase_of(run.status.as_deref()).0 != RunPhase::Alive;
-            if !keep {
-                pass.unseen.remove(&run.id);
-            }
-            keep
-        });
-        let changes = self.inner.store.observe(&runs).await?;
+        let given_up_before = self.inner.clock.now().minus(self.inner.options.give_up);
+        let look = Look { asked_at, given_up_before };
+        let changes = self.inner.store.observe_as_of(&runs, look).await?;
         for change in &changes {
             tracing::info!(job = change.job, from = %change.from, to = %change.to, "run changed");
         }
@@ -192,11 +206,44 @@ impl Worker {
             if !known && state.words.len() < WORDS_MAX && state.words.insert(word.clone()) {
                 tracing::warn!(run = run.id, status = word, "unknown status; the run counts as not ended");
             }
-            if let Some(each) = pass.unseen.remove(&run.id)
-                && phase == RunPhase::Alive
-            {
-                self.note_age(pass, &each);
+            for each in pass.unseen.remove(&run.id).unwrap_or_default() {
+                if phase == RunPhase::Alive {
+                    self.note_age(pass, &each);
+                } else if each.unheard {
+                    self.note_age(pass, &each);
+                    pass.unheard.push(each);
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Looks into the traces of runs that still show their old end one poll after they were told something, less and less
+    /// often: a run may have lived and ended between two looks. Its next end then is the job's own.
+    async fn listen(&self, state: &mut Follow, pass: &Pass) -> Result<()> {
+        let inner = &self.inner;
+        state.unheard.retain(|job, _| pass.unheard.iter().any(|each| each.job == *job));
+        for each in &pass.unheard {
+            let now = inner.clock.now();
+            let search = state.unheard.entry(each.job.clone()).or_default();
+            if search.not_before.max(each.submitted_at.plus(inner.options.poll)) > now {
+                continue;
+            }
+            match self.hears(each.run_id, &each.job, each.submitted_at.minus(SKEW), &mut search.skip).await {
+                Ok(true) => {
+                    tracing::info!(job = each.job, run = each.run_id, "the trace of the run shows the message");
+                    settled(inner.store.heard(&each.job).await)?;
+                    continue;
+                }
+                Ok(false) => {}
+                Err(CallError::Store(error)) => return Err(error.into()),
+                // It is read on at the next look.
+                Err(CallError::NoSlot { .. }) => break,
+                Err(error) => tracing::warn!(job = each.job, run = each.run_id, %error, "a trace cannot be read"),
+            }
+            search.not_before =
+                now.plus((inner.options.poll * 2u32.saturating_pow(search.times.min(10))).min(TRACE_MAX));
+            search.times += 1;
         }
         Ok(())
     }
@@ -214,7 +261,7 @@ impl Worker {
     /// Gives up the runs that are too old, those included that the service would not tell about.
     async fn give_up(&self, pass: &Pass) -> Result<()> {
         let limit = self.inner.options.give_up;
-        let untold = pass.unseen.values().filter(|each| each.state == JobState::Running && self.is_old(each));
+        let untold = pass.unseen.values().flatten().filter(|each| each.state == JobState::Running && self.is_old(each));
         let untold = untold.map(|each| &each.job);
         let reason = format!("the run has not ended within {}", crate::model::span::show_span(limit));
         for job in pass.overdue.iter().chain(untold) {
@@ -228,7 +275,10 @@ impl Worker {
 
 impl Pass {
     fn begin(followed: Vec<Followed>) -> Self {
-        let unseen = followed.into_iter().map(|each| (each.run_id, each)).collect();
-        Self { unseen, overdue: Vec::new(), skip: Some(0), barren: 0, calls: 0 }
+        let mut unseen = BTreeMap::<i64, Vec<Followed>>::new();
+        for each in followed {
+            unseen.entry(each.run_id).or_default().push(each);
+        }
+        Self { unseen, unheard: Vec::new(), overdue: Vec::new(), skip: Some(0), barren: 0, calls: 0 }
     }
 }

@@ -1,4 +1,5 @@
-//! Reconciling: whether a create without an answer made a run is looked up in the service's list of runs.
+//! Reconciling: whether a call without an answer was carried out. A create is looked up in the service's list of runs, a
+//! resume in the trace of its run; a ban does the same when it is sent again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,19 +8,24 @@ use super::{Again, Result, Worker, sooner};
 use crate::codegen::door::PAGE;
 use crate::codegen::{CallError, RunRow, Tag};
 use crate::model::clock::Timestamp;
+use crate::model::policy::Action;
 use crate::store::{StoreError, Uncertain};
 
 /// How long after the end of a call its run is sure to be listed, if there is one.
 const LISTED_AFTER: Duration = Duration::from_secs(30);
 /// How far the service's clock may be behind ours.
 const SKEW: Duration = Duration::from_mins(5);
-/// How long to wait after the list could not be read.
+/// How often a ban is sent before a person is asked.
+const BANS: u32 = 2;
+/// How long to wait after the list, or a trace, could not be read.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// What is kept between ticks.
 #[derive(Debug, Default)]
 pub(super) struct Reconcile {
     pass: Option<Pass>,
+    /// How far the traces are read in which resumes are looked for, by job.
+    traces: HashMap<String, u64>,
     not_before: Timestamp,
 }
 
@@ -37,33 +43,52 @@ struct Pass {
 }
 
 impl Worker {
-    /// Settles jobs whose create was not answered: adopted, proved absent and queued, or held.
+    /// Settles jobs whose call was not answered: carried out and followed, proved absent and queued, or held.
     pub async fn reconcile_tick(&self) -> Result<Again> {
         let inner = &self.inner;
         let mut state = inner.reconcile.lock().await;
-        let now = inner.clock.now();
         let uncertain = inner.store.uncertain().await?;
         if uncertain.is_empty() {
-            state.pass = None;
+            *state = Reconcile::default();
             return Ok(None);
         }
+        let now = inner.clock.now();
         if state.not_before > now {
             return Ok(Some(state.not_before));
         }
         let waiting = uncertain.iter().map(|each| each.ended_at.plus(LISTED_AFTER)).filter(|&at| at > now).min();
-        if state.pass.is_none() {
-            state.pass = Pass::begin(&uncertain, now);
+        let (told, rest): (Vec<_>, Vec<_>) = uncertain.into_iter().partition(|each| each.job.resumed);
+        let (creates, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
+        for each in &others {
+            self.settle_other(each).await?;
         }
-        let Some(mut pass) = state.pass.take() else { return Ok(waiting) };
+        state.traces.retain(|job, _| told.iter().any(|each| each.job.id == *job));
+        let told = self.search_traces(&mut state, told).await?;
+        let created = self.search_list(&mut state, &creates).await?;
+        Ok(sooner(sooner(told, created), waiting))
+    }
+
+    /// Looks for creates in the list of runs.
+    async fn search_list(&self, state: &mut Reconcile, creates: &[Uncertain]) -> Result<Again> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        if creates.is_empty() {
+            state.pass = None;
+            return Ok(None);
+        }
+        if state.pass.is_none() {
+            state.pass = Pass::begin(creates, now);
+        }
+        let Some(mut pass) = state.pass.take() else { return Ok(None) };
         match self.reconcile_pages(&mut pass).await {
             Ok(None) => {
                 self.settle(&pass).await?;
                 inner.progress.notify_waiters();
-                Ok(waiting)
+                Ok(None)
             }
             Ok(Some(until)) => {
                 state.pass = Some(pass);
-                Ok(sooner(Some(until), waiting))
+                Ok(Some(until))
             }
             Err(CallError::Store(error)) => Err(error.into()),
             Err(error) => {
@@ -72,6 +97,61 @@ impl Worker {
                 Ok(Some(state.not_before))
             }
         }
+    }
+
+    /// Looks for resumes in the traces of their runs. What a trace does not show is never sent again by itself: that the
+    /// service keeps every message there is our reading of it, not its promise.
+    async fn search_traces(&self, state: &mut Reconcile, told: Vec<Uncertain>) -> Result<Again> {
+        let (inner, now) = (&self.inner, self.inner.clock.now());
+        let mut again = None;
+        for each in told.iter().filter(|each| each.ended_at.plus(LISTED_AFTER) <= now) {
+            let (job, run) = (each.job.id.as_str(), each.job.target.unwrap_or_default());
+            let skip = state.traces.entry(each.job.id.clone()).or_default();
+            let held = match self.hears(run, job, each.began_at.minus(SKEW), skip).await {
+                Ok(true) => {
+                    tracing::info!(job, run, "found the message of a resume without an answer");
+                    settled(inner.store.heard(job).await)?;
+                    inner.progress.notify_waiters();
+                    continue;
+                }
+                Ok(false) => format!("the trace of run {run} does not show our message: say adopt or absent"),
+                Err(CallError::Store(error)) => return Err(error.into()),
+                Err(CallError::NoSlot { until, .. }) => {
+                    again = sooner(again, Some(until.unwrap_or_else(|| now.plus(RETRY))));
+                    break;
+                }
+                Err(error) if error.is_not_found() || matches!(error, CallError::Refused(_)) => {
+                    format!("the trace of run {run} cannot be read ({error}): say adopt or absent")
+                }
+                Err(error) => {
+                    tracing::warn!(job, run, %error, "a resume without an answer cannot be looked for yet");
+                    state.not_before = now.plus(RETRY);
+                    again = sooner(again, Some(state.not_before));
+                    continue;
+                }
+            };
+            tracing::warn!(job, run, "nobody can tell whether the run was told");
+            settled(inner.store.hold(job, None, &held).await)?;
+        }
+        Ok(again)
+    }
+
+    /// A ban does the same twice, so it may be sent again, once: a service that answers none is for a person to look at.
+    /// Set-up commands carry no metadata, and their runs are not in our list: only a person can find them.
+    async fn settle_other(&self, each: &Uncertain) -> Result<()> {
+        let (store, job) = (&self.inner.store, &each.job);
+        let run = job.target.unwrap_or_default();
+        if job.action == Action::Ban && job.tries < BANS {
+            tracing::info!(job = job.id, run, "a ban without an answer is sent again");
+            let reason = format!("the ban of run {run} was not answered; to ban it twice does no harm");
+            settled(store.absent(&job.id, &reason).await)?;
+        } else {
+            let what = if job.action == Action::Ban { format!("the ban of run {run}") } else { "the call".to_owned() };
+            let reason = format!("{what} was not answered ({}): say adopt or absent", job.reason);
+            settled(store.hold(&job.id, None, &reason).await)?;
+        }
+        self.inner.progress.notify_waiters();
+        Ok(())
     }
 
     /// Reads on until the floor or the end of the list; a time when a full window interrupts it.
@@ -120,7 +200,7 @@ impl Worker {
 
     /// The pass is over: who was not found is absent, unless a run without metadata could be it.
     async fn settle(&self, pass: &Pass) -> Result<()> {
-        for Uncertain { job, began_at, .. } in self.inner.store.uncertain().await? {
+        for Uncertain { job, began_at, .. } in self.inner.store.uncertain().await?.into_iter().filter(is_create) {
             // A job that a person sent again meanwhile has another call to look for.
             let Some(&since) = pass.sought.get(&job.id).filter(|&&since| since == began_at.minus(SKEW)) else {
                 continue;
@@ -141,6 +221,11 @@ impl Worker {
     }
 }
 
+/// Whether the call was to make a run that carries our metadata.
+fn is_create(each: &Uncertain) -> bool {
+    !each.job.resumed && matches!(each.job.action, Action::Run | Action::Tell)
+}
+
 impl Pass {
     /// A pass for the calls that ended long enough ago; none if there is no such call.
     fn begin(uncertain: &[Uncertain], now: Timestamp) -> Option<Self> {
@@ -155,7 +240,7 @@ impl Pass {
 }
 
 /// A person may have settled the job meanwhile; that stands.
-fn settled(outcome: std::result::Result<(), StoreError>) -> std::result::Result<(), StoreError> {
+pub(super) fn settled(outcome: std::result::Result<(), StoreError>) -> std::result::Result<(), StoreError> {
     match outcome {
         Err(StoreError::Conflict(_)) => Ok(()),
         other => other,

@@ -1,4 +1,4 @@
-//! One create: the call, and its outcome written down whatever it was.
+//! One call for a job: sent, and its outcome written down whatever it was.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,9 +6,13 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Worker;
-use crate::codegen::{CallError, CreateRun, Denial};
+use super::prepare::Asked;
+use crate::codegen::{CallError, Codegen, Denial};
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
+use crate::model::limits::CallClass;
+use crate::model::policy::Action;
+use crate::model::run::Run;
 use crate::store::{CallId, StoreError};
 
 /// The first and the longest wait after the service could not be reached.
@@ -16,41 +20,95 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mi
 /// The first and the longest wait before an outcome that the store would not take is offered again.
 const RECORD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
+/// What a call that was carried out gave.
+enum Answered {
+    /// A run: the one that was made, or the one that was told.
+    Run(Run),
+    /// Nothing to follow.
+    Done,
+}
+
+impl Asked {
+    /// The class that a failure speaks for. A resume counts as a create: that is our caution.
+    fn class(&self) -> CallClass {
+        match self {
+            Self::Create(_) | Self::Resume { .. } => CallClass::Create,
+            Self::Ban { .. } => CallClass::Standard,
+            Self::SetupCommands { .. } => CallClass::SetupCommands,
+        }
+    }
+
+    async fn send(&self, codegen: &Codegen) -> Result<Answered, CallError> {
+        Ok(match self {
+            Self::Create(request) => Answered::Run(codegen.create(request).await?.run),
+            Self::Resume { run, prompt } => Answered::Run(codegen.resume(*run, prompt).await?.run),
+            Self::SetupCommands { repo_id, prompt } => Answered::Run(codegen.setup_commands(*repo_id, prompt).await?),
+            Self::Ban { run } => {
+                codegen.ban(*run).await?;
+                Answered::Done
+            }
+        })
+    }
+}
+
 impl Worker {
     /// Sends a job that is `submitting` and writes down what became of it.
-    pub(super) async fn submit(self, job: Job, call: CallId, request: CreateRun, permit: OwnedSemaphorePermit) {
-        let codegen = self.inner.codegen.clone();
+    pub(super) async fn submit(self, job: Job, call: CallId, asked: Asked, permit: OwnedSemaphorePermit) {
+        let (codegen, sent) = (self.inner.codegen.clone(), asked.clone());
         // A task of its own, so that even a panic below leaves an outcome behind.
-        let answer = tokio::spawn(async move { codegen.create(&request).await }).await;
-        let answer = answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())));
-        let store = &self.inner.store;
-        let (id, call) = (job.id.as_str(), &call);
-        match answer {
-            Ok(row) => {
-                tracing::info!(job = id, run = row.run.id, "run created");
-                self.record(id, || store.run_created(id, call, &row.run)).await;
-            }
-            Err(error) => {
-                tracing::warn!(job = id, %error, "no run was created");
-                // Before the job is queued again: it must not meet an open window on its way out.
-                if let Err(error) = self.inner.codegen.hold_back(&error).await {
-                    tracing::warn!(job = id, %error, "the class of calls could not be held back");
-                }
-                let reason = error.to_string();
-                match &error {
-                    CallError::NotTaken { denial, .. } => {
-                        let retry_at = self.retry_at(*denial, job.tries);
-                        self.record(id, || store.not_taken(id, call, &reason, retry_at)).await;
-                    }
-                    CallError::Refused(_) => self.record(id, || store.refused(id, call, &reason)).await,
-                    CallError::Ambiguous(_) | CallError::NoSlot { .. } | CallError::Store(_) => {
-                        self.record(id, || store.unanswered(id, call, &reason)).await;
-                    }
-                }
-            }
+        let answer = tokio::spawn(async move { sent.send(&codegen).await }).await;
+        match answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned()))) {
+            Ok(answered) => self.taken(&job, &call, &asked, answered).await,
+            Err(error) => self.failed(&job, &call, &asked, &error).await,
         }
         drop(permit);
         self.inner.progress.notify_waiters();
+    }
+
+    async fn taken(&self, job: &Job, call: &CallId, asked: &Asked, answered: Answered) {
+        let (store, id) = (&self.inner.store, job.id.as_str());
+        match answered {
+            // A service that answers with another run has made one, whatever it was asked for.
+            Answered::Run(run) if asked.told() == Some(run.id) => {
+                tracing::info!(job = id, run = run.id, "run told");
+                self.record(id, || store.run_told(id, call, &run)).await;
+            }
+            Answered::Run(run) => {
+                tracing::info!(job = id, run = run.id, "run created");
+                self.record(id, || store.run_created(id, call, &run)).await;
+            }
+            Answered::Done => {
+                let run = job.target.unwrap_or_default();
+                tracing::info!(job = id, run, "run banned");
+                let reason = format!("run {run} is banned: its agents stop, and Codegen leaves its change alone");
+                self.record(id, || store.done_at_once(id, call, &reason)).await;
+            }
+        }
+    }
+
+    async fn failed(&self, job: &Job, call: &CallId, asked: &Asked, error: &CallError) {
+        let (store, id, reason) = (&self.inner.store, job.id.as_str(), error.to_string());
+        tracing::warn!(job = id, %error, "the call was not carried out, as far as is known");
+        // That one run or repository is not there says nothing about others.
+        let about_one = error.is_not_found() && !matches!(asked, Asked::Create(_));
+        // Before the job is queued again: it must not meet an open window on its way out.
+        if !about_one && let Err(error) = self.inner.codegen.hold_back(asked.class(), error).await {
+            tracing::warn!(job = id, %error, "the class of calls could not be held back");
+        }
+        let useless = about_one || matches!(error, CallError::Refused(_));
+        match error {
+            _ if useless && matches!(asked, Asked::Resume { .. }) && job.action == Action::Run => {
+                self.record(id, || store.not_told(id, call, &reason)).await;
+            }
+            _ if useless => self.record(id, || store.refused(id, call, &reason)).await,
+            CallError::NotTaken { denial, .. } => {
+                let retry_at = self.retry_at(*denial, job.tries);
+                self.record(id, || store.not_taken(id, call, &reason, retry_at)).await;
+            }
+            CallError::Refused(_) | CallError::Ambiguous(_) | CallError::NoSlot { .. } | CallError::Store(_) => {
+                self.record(id, || store.unanswered(id, call, &reason)).await;
+            }
+        }
     }
 
     /// From when a job that was not taken may be sent again. What is wrong with the class of calls holds the class, not

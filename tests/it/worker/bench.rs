@@ -15,12 +15,14 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
-use hookrun::model::policy::Terms;
+use hookrun::model::policy::{Action, Terms};
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
 use hookrun::store::{Retention, Store, StoreError, StoreOptions};
 use hookrun::worker::{Worker, WorkerOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -142,6 +144,11 @@ impl Bench {
         self.restart().await
     }
 
+    /// Where the database is.
+    pub(super) fn url(&self) -> String {
+        url(&self.folder)
+    }
+
     pub(super) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
@@ -157,6 +164,14 @@ impl Bench {
         let answer = reqwest::Client::new().post(address).bearer_auth(TOKEN).json(&body).send().await.unwrap();
         let run: serde_json::Value = answer.json().await.unwrap();
         run["id"].as_i64().unwrap()
+    }
+
+    /// Somebody else says something to a run.
+    pub(super) async fn tell(&self, run: i64, prompt: &str) {
+        let address = format!("http://{}/v1/organizations/{ORG}/agent/run/resume", self.address);
+        let body = serde_json::json!({"agent_run_id": run, "prompt": prompt});
+        let sent = reqwest::Client::new().post(address).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+        sent.error_for_status().unwrap();
     }
 
     /// Somebody else with the same token makes so many runs with metadata of his own.
@@ -190,6 +205,21 @@ impl Bench {
             jobs.push(self.job().await);
         }
         jobs
+    }
+
+    /// Makes a queued job ask for something else than a new run.
+    pub(super) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("hookrun.db"));
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let changed = sqlx::query("UPDATE jobs SET action = $2, target = $3 WHERE id = $1 AND state = 'queued'")
+            .bind(job)
+            .bind(action.as_str())
+            .bind(target)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+        connection.close().await.unwrap();
     }
 
     /// Releases what can be released and waits for the answers.
@@ -251,7 +281,14 @@ pub(super) fn worker(
             claims: Duration::from_hours(24 * 400),
         },
     };
-    Worker::new(options, store.clone(), codegen, Arc::new(Live::new(rules(setting.rules))), clock, stop.clone())
+    Worker::new(
+        options,
+        store.clone(),
+        codegen,
+        Arc::new(Live::new(rules(setting.rules), Timestamp::default())),
+        clock,
+        stop.clone(),
+    )
 }
 
 /// A sandbox on a port of its own.
@@ -263,11 +300,14 @@ pub(super) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Ar
     (sandbox, address)
 }
 
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("hookrun.db").display())
+}
+
 /// The store in a folder.
 pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
-    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
     loop {
-        match Store::open(StoreOptions { url: url.clone(), limits }, clock.clone()).await {
+        match Store::open(StoreOptions { url: url(folder), limits }, clock.clone()).await {
             // Tasks of a life before this one are still being let go.
             Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
             other => return other.unwrap(),
@@ -334,6 +374,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts: vec![verdict],
             requests: vec![(0, request)],
             outcome: DeliveryOutcome::Unmatched,

@@ -2,9 +2,11 @@
 
 mod acts;
 pub(crate) mod bench;
+mod brakes;
 mod follow;
 mod loops;
 mod reconcile;
 mod release;
 mod submit;
+mod told;
 mod windows;

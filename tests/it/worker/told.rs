@@ -1,0 +1,539 @@
+//! Jobs that make no run: what is told to one, bans, set-up commands; and runs that several jobs follow.
+
+use hookrun::model::clock::Clock;
+use hookrun::model::gate::{GateAnswer, GateOutcome};
+use hookrun::model::job::JobState;
+use hookrun::model::limits::CallClass;
+use hookrun::model::policy::{Action, Policy};
+use hookrun::model::run::Run;
+use hookrun::sandbox::{Call, Fault, FaultRule, SandboxRun, When};
+use hookrun::store::{Look, Release, Released, StoreError};
+
+use super::bench::Bench;
+
+/// A job whose run has completed; both ids.
+async fn completed() -> (Bench, String, i64) {
+    let bench = Bench::new().await;
+    let job = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&job).await.run.unwrap().id;
+    bench.advance(60);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    (bench, job, run)
+}
+
+/// A job that is to be said to this run.
+async fn follow_up(bench: &Bench, run: i64) -> String {
+    let job = bench.job().await;
+    bench.turn(&job, Action::Run, Some(run)).await;
+    job
+}
+
+async fn follow(bench: &Bench) {
+    bench.worker.follow_tick().await.unwrap();
+}
+
+async fn reconcile(bench: &Bench) {
+    bench.worker.reconcile_tick().await.unwrap();
+}
+
+fn seen(bench: &Bench, run: i64) -> SandboxRun {
+    bench.sandbox.runs().into_iter().find(|each| each.id == run).unwrap()
+}
+
+/// How often the run was told something for this job.
+fn told(bench: &Bench, run: i64, job: &str) -> usize {
+    let line = format!("\n\nhookrun job {job}");
+    seen(bench, run).prompts.iter().filter(|prompt| prompt.ends_with(&line)).count()
+}
+
+/// The resume answers as if it had not begun: the next looks may show an old end.
+fn shows_its_old_end(bench: &Bench) {
+    bench.fault(Call::Resume, Fault::Status { status: Some("COMPLETE".to_owned()) });
+}
+
+#[tokio::test]
+async fn a_follow_up_makes_a_completed_run_live_again_and_ends_once() {
+    let (bench, first, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    bench.release().await;
+    let sent = bench.find(&job).await;
+    assert_eq!((sent.state, sent.resumed, sent.run.as_ref().map(|run| run.id)), (JobState::Running, true, Some(run)));
+    assert_eq!(seen(&bench, run).status.as_deref(), Some("ACTIVE"));
+    assert_eq!(bench.store.prompt(&job).await.unwrap().unwrap(), seen(&bench, run).prompts[1]);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    assert_eq!(bench.state(&first).await, JobState::Succeeded);
+    bench.advance(60);
+    assert_eq!(bench.worker.follow_tick().await.unwrap(), None);
+    assert_eq!((bench.calls(Call::Create).len(), bench.calls(Call::Resume).len()), (1, 1));
+    assert_eq!(told(&bench, run, &job), 1);
+    assert!(bench.calls(Call::Logs).is_empty(), "it was seen alive: its trace need not be read");
+}
+
+#[tokio::test]
+async fn a_follow_up_that_was_quick_between_two_looks_is_found_in_the_trace() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    shows_its_old_end(&bench);
+    bench.release().await;
+    // Its life begins and ends unseen.
+    bench.advance(6);
+    follow(&bench).await;
+    assert_eq!(bench.calls(Call::Logs).len(), 1);
+    assert_eq!(bench.state(&job).await, JobState::Running, "an end counts that is seen after the message");
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    assert_eq!(bench.calls(Call::Logs).len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_end_is_not_the_end_of_a_follow_up_and_traces_are_read_seldom() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    shows_its_old_end(&bench);
+    bench.release().await;
+    assert!(bench.sandbox.hold(run, Some("ERROR".to_owned())));
+    bench.sandbox.faults([FaultRule::always(Call::Logs, Fault::Error { status: 502, when: When::Before })]);
+    for _ in 0..720 {
+        bench.advance(5);
+        follow(&bench).await;
+    }
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    let calls = bench.calls(Call::Logs).len();
+    assert!((10..=20).contains(&calls), "{calls} traces were read in an hour");
+    bench.sandbox.clear_faults();
+    bench.advance(300);
+    follow(&bench).await;
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Failed);
+}
+
+#[tokio::test]
+async fn a_follow_up_whose_message_never_shows_is_given_up_in_the_end() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    shows_its_old_end(&bench);
+    bench.release().await;
+    bench.sandbox.faults([FaultRule::always(Call::Logs, Fault::Error { status: 404, when: When::Before })]);
+    bench.advance(24 * 3600);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Lost);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_under_way_when_the_run_was_told_ends_nothing() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    let before = bench.clock.now();
+    bench.advance(1);
+    bench.release().await;
+    let look = |asked_at| Look { asked_at, given_up_before: before };
+    let old = Run { id: run, status: Some("COMPLETE".to_owned()), ..Run::default() };
+    assert!(bench.store.observe_as_of(&[old.clone()], look(before)).await.unwrap().is_empty());
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    bench.store.observe_as_of(&[old], look(bench.clock.now())).await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_run_that_was_alive_before_it_was_told_shows_nothing_of_the_message() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    let before = bench.clock.now();
+    bench.advance(1);
+    shows_its_old_end(&bench);
+    bench.release().await;
+    let look = |asked_at| Look { asked_at, given_up_before: before };
+    let run = |status: &str| [Run { id: run, status: Some(status.to_owned()), ..Run::default() }];
+    bench.store.observe_as_of(&run("ACTIVE"), look(before)).await.unwrap();
+    bench.store.observe_as_of(&run("COMPLETE"), look(bench.clock.now())).await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    bench.store.observe_as_of(&run("ACTIVE"), look(bench.clock.now())).await.unwrap();
+    bench.store.observe_as_of(&run("COMPLETE"), look(bench.clock.now())).await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn bent_answers_to_a_resume_are_answers() {
+    for status in [None, Some("PONDERING".to_owned())] {
+        let (bench, _, run) = completed().await;
+        let job = follow_up(&bench, run).await;
+        bench.fault(Call::Resume, Fault::Status { status: status.clone() });
+        bench.release().await;
+        assert_eq!(bench.state(&job).await, JobState::Running, "{status:?}");
+        bench.advance(5);
+        follow(&bench).await;
+        assert_eq!(bench.state(&job).await, JobState::Succeeded, "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_can_no_more_be_told_is_left_and_the_next_way_is_tried() {
+    for status in [404, 400, 409, 422] {
+        let (bench, _, run) = completed().await;
+        let job = follow_up(&bench, run).await;
+        bench.fault(Call::Resume, Fault::Error { status, when: When::Before });
+        bench.release().await;
+        assert!(bench.store.freezes().await.unwrap().is_empty(), "{status}: one run says nothing about others");
+        bench.release().await;
+        let sent = bench.find(&job).await;
+        assert_eq!((sent.state, sent.resumed, sent.target), (JobState::Running, false, Some(-1)), "{status}");
+        assert_eq!(bench.runs_of(&job).len(), 1, "{status}");
+        assert_eq!(sent.attempt, 1, "{status}: what was not told is no attempt");
+    }
+}
+
+#[tokio::test]
+async fn what_was_only_to_be_told_dies_with_its_run() {
+    let (bench, _, run) = completed().await;
+    let job = bench.job().await;
+    bench.turn(&job, Action::Tell, Some(run)).await;
+    bench.fault(Call::Resume, Fault::Error { status: 404, when: When::Before });
+    bench.release().await;
+    assert_eq!(bench.state(&job).await, JobState::Dead);
+    assert_eq!(bench.calls(Call::Create).len(), 1);
+}
+
+#[tokio::test]
+async fn a_denied_resume_is_queued_and_the_creates_held_back() {
+    let all = CallClass::ALL.len();
+    for (status, seconds, frozen) in [(401, 300, all), (402, 1800, 1), (403, 300, all), (429, 60, 1)] {
+        let fault = match status {
+            429 => Fault::RateLimited { retry_after: None },
+            status => Fault::Error { status, when: When::Before },
+        };
+        let (bench, _, run) = completed().await;
+        let job = follow_up(&bench, run).await;
+        bench.fault(Call::Resume, fault);
+        bench.release().await;
+        let waiting = bench.find(&job).await;
+        assert_eq!((waiting.state, waiting.resumed), (JobState::Queued, false), "{status}");
+        let freezes = bench.store.freezes().await.unwrap();
+        assert_eq!(freezes.len(), frozen, "{status}: {freezes:?}");
+        assert!(freezes.iter().any(|freeze| freeze.class == CallClass::Create), "{status}: {freezes:?}");
+        bench.advance(seconds);
+        bench.release().await;
+        assert_eq!(bench.state(&job).await, JobState::Running, "{status}");
+        assert_eq!(told(&bench, run, &job), 1, "{status}");
+    }
+}
+
+/// A follow-up whose resume was lost.
+async fn lost(when: When) -> (Bench, String, i64) {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    bench.fault(Call::Resume, Fault::Lost { when });
+    bench.release().await;
+    let uncertain = bench.find(&job).await;
+    assert_eq!((uncertain.state, uncertain.resumed, uncertain.target), (JobState::Uncertain, true, Some(run)));
+    (bench, job, run)
+}
+
+#[tokio::test]
+async fn a_resume_without_an_answer_is_found_in_the_trace_and_followed() {
+    let (bench, job, run) = lost(When::After).await;
+    bench.advance(29);
+    reconcile(&bench).await;
+    assert!(bench.calls(Call::Logs).is_empty(), "nothing is concluded before it is sure to be in the trace");
+    bench.advance(1);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    bench.advance(3600);
+    bench.release().await;
+    assert_eq!((told(&bench, run, &job), bench.calls(Call::Create).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_resume_that_no_trace_shows_is_held_and_never_repeated_blindly() {
+    let (bench, job, run) = lost(When::Before).await;
+    bench.advance(30);
+    reconcile(&bench).await;
+    let held = bench.find(&job).await;
+    assert_eq!(held.state, JobState::Held);
+    let said = format!("the trace of run {run} does not show our message: say adopt or absent");
+    assert_eq!(held.reason, said);
+    assert!(bench.store.retry(&job).await.is_err());
+    bench.advance(3600);
+    reconcile(&bench).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Resume).len(), bench.calls(Call::Create).len()), (1, 1));
+
+    let other = Run { id: run + 1, ..Run::default() };
+    let wrong = bench.store.adopt(&job, &other, "a slip").await;
+    assert!(matches!(wrong, Err(StoreError::Conflict(_))), "{wrong:?}");
+    bench.store.absent(&job, "mia looked").await.unwrap();
+    bench.release().await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    assert_eq!(told(&bench, run, &job), 1);
+}
+
+#[tokio::test]
+async fn a_person_may_say_that_the_run_was_told() {
+    let (bench, job, run) = lost(When::After).await;
+    bench.store.adopt(&job, &Run { id: run, ..Run::default() }, "mia looked").await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    bench.advance(6);
+    follow(&bench).await;
+    let done = bench.find(&job).await;
+    assert_eq!(done.state, JobState::Succeeded);
+    assert!(done.run.unwrap().result.is_some(), "what is known of the run stays known");
+}
+
+#[tokio::test]
+async fn a_trace_that_cannot_be_read_proves_nothing() {
+    for fault in [
+        Fault::Error { status: 503, when: When::Before },
+        Fault::Html { status: 200, when: When::Before },
+        Fault::Truncated {},
+        Fault::Error { status: 403, when: When::Before },
+        Fault::RateLimited { retry_after: Some(3) },
+    ] {
+        let (bench, job, _) = lost(When::After).await;
+        bench.fault(Call::Logs, fault.clone());
+        bench.advance(30);
+        let again = bench.worker.reconcile_tick().await.unwrap().unwrap();
+        assert_eq!(bench.state(&job).await, JobState::Uncertain, "{fault:?}");
+        bench.clock.advance(again.since(bench.clock.now()));
+        reconcile(&bench).await;
+        assert_eq!(bench.state(&job).await, JobState::Running, "{fault:?}");
+    }
+    let (bench, job, _) = lost(When::After).await;
+    bench.fault(Call::Logs, Fault::Error { status: 404, when: When::Before });
+    bench.advance(30);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Held, "a trace that is not there is for a person");
+}
+
+#[tokio::test]
+async fn a_restart_between_telling_and_the_answer_tells_nobody_twice() {
+    let (bench, _, run) = completed().await;
+    bench.fault(Call::Resume, Fault::Slow { millis: 60_000, when: When::After });
+    let job = follow_up(&bench, run).await;
+    // A life of its own, which ends in the middle of the call.
+    let life = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let worker = bench.worker.clone();
+    life.spawn(async move { worker.release_tick().await.map(drop) }).await.unwrap().unwrap();
+    while told(&bench, run, &job) == 0 {
+        tokio::task::yield_now().await;
+    }
+    life.shutdown_background();
+    let bench = bench.restart().await;
+    assert_eq!(bench.state(&job).await, JobState::Uncertain);
+    bench.release().await;
+    bench.advance(30);
+    reconcile(&bench).await;
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    assert_eq!((told(&bench, run, &job), bench.calls(Call::Create).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn one_run_may_have_two_jobs_and_its_end_is_the_end_of_both() {
+    let bench = Bench::new().await;
+    let first = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&first).await.run.unwrap().id;
+    bench.advance(2);
+    let second = bench.job().await;
+    bench.turn(&second, Action::Tell, Some(run)).await;
+    bench.release().await;
+    follow(&bench).await;
+    assert_eq!([bench.state(&first).await, bench.state(&second).await], [JobState::Running; 2]);
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!([bench.state(&first).await, bench.state(&second).await], [JobState::Succeeded; 2]);
+    assert_eq!((bench.calls(Call::List).len(), bench.calls(Call::Get).len()), (2, 0));
+    assert_eq!(bench.store.run(run).await.unwrap().unwrap().job, first, "the job that made it");
+}
+
+#[tokio::test]
+async fn both_jobs_of_a_run_that_is_gone_are_lost_once() {
+    let bench = Bench::new().await;
+    let first = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&first).await.run.unwrap().id;
+    let second = bench.job().await;
+    bench.turn(&second, Action::Tell, Some(run)).await;
+    bench.release().await;
+    bench.fault(Call::List, Fault::Hidden { seconds: 3600 });
+    bench.fault(Call::Get, Fault::Error { status: 404, when: When::Before });
+    follow(&bench).await;
+    assert_eq!([bench.state(&first).await, bench.state(&second).await], [JobState::Lost; 2]);
+    assert_eq!(bench.calls(Call::Get).len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_was_given_up_stays_so_while_another_follows_the_same_run() {
+    let bench = Bench::new().await;
+    let old = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&old).await.run.unwrap().id;
+    assert!(bench.sandbox.hold(run, Some("PAUSED".to_owned())));
+    bench.advance(24 * 3600);
+    follow(&bench).await;
+    let given_up = bench.find(&old).await;
+    assert_eq!(given_up.state, JobState::Lost);
+    let job = bench.job().await;
+    bench.turn(&job, Action::Run, Some(run)).await;
+    bench.release().await;
+    assert!(bench.sandbox.hold(run, Some("ACTIVE".to_owned())));
+    for _ in 0..5 {
+        bench.advance(600);
+        follow(&bench).await;
+    }
+    assert_eq!(bench.find(&old).await.ended_at, given_up.ended_at, "lost once, not at every look");
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    assert!(bench.sandbox.hold(run, Some("COMPLETE".to_owned())));
+    bench.advance(600);
+    follow(&bench).await;
+    assert_eq!([bench.state(&old).await, bench.state(&job).await], [JobState::Succeeded; 2]);
+}
+
+#[tokio::test]
+async fn a_ban_stops_the_run_and_is_done_at_once() {
+    let bench = Bench::new().await;
+    let stopped = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&stopped).await.run.unwrap().id;
+    let ban = bench.job().await;
+    bench.turn(&ban, Action::Ban, Some(run)).await;
+    bench.release().await;
+    let done = bench.find(&ban).await;
+    assert_eq!(done.state, JobState::Succeeded);
+    assert!(done.reason.contains(&format!("run {run} is banned")), "{}", done.reason);
+    assert!(seen(&bench, run).banned);
+    follow(&bench).await;
+    assert_eq!(bench.state(&stopped).await, JobState::Stopped);
+    let charged: Vec<u32> = bench.store.windows().await.unwrap().iter().map(|window| window.used).collect();
+    // One create; the create, the ban, who we are and one list.
+    assert_eq!(charged, [1, 4, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_ban_without_an_answer_is_sent_again_once_and_then_a_person_is_asked() {
+    let (bench, _, run) = completed().await;
+    let ban = bench.job().await;
+    bench.turn(&ban, Action::Ban, Some(run)).await;
+    for state in [JobState::Queued, JobState::Held] {
+        bench.fault(Call::Ban, Fault::Lost { when: When::Before });
+        bench.release().await;
+        assert_eq!(bench.state(&ban).await, JobState::Uncertain);
+        reconcile(&bench).await;
+        assert_eq!(bench.state(&ban).await, state);
+    }
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Ban).len(), 2);
+    let wrong = bench.store.adopt(&ban, &Run { id: run + 1, ..Run::default() }, "a slip").await;
+    assert!(matches!(wrong, Err(StoreError::Conflict(_))), "{wrong:?}");
+    bench.store.adopt(&ban, &Run { id: run, ..Run::default() }, "mia saw that it is banned").await.unwrap();
+    assert_eq!(bench.state(&ban).await, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_ban_of_a_run_that_is_gone_is_dead_and_holds_nothing_back() {
+    let (bench, _, run) = completed().await;
+    let ban = bench.job().await;
+    bench.turn(&ban, Action::Ban, Some(run + 1)).await;
+    bench.release().await;
+    assert_eq!(bench.state(&ban).await, JobState::Dead);
+    assert!(bench.store.freezes().await.unwrap().is_empty());
+}
+
+/// A job that is to generate set-up commands for a repository that the service knows.
+async fn set_up() -> (Bench, String) {
+    let bench = Bench::new().await;
+    bench.worker.repos_tick().await.unwrap();
+    let job = bench.job().await;
+    bench.turn(&job, Action::SetupCommands, None).await;
+    (bench, job)
+}
+
+#[tokio::test]
+async fn set_up_commands_make_a_run_that_is_followed() {
+    let (bench, job) = set_up().await;
+    bench.release().await;
+    let running = bench.find(&job).await;
+    assert_eq!(running.state, JobState::Running);
+    assert!(running.run.unwrap().url.unwrap().starts_with("https://"));
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    assert!(bench.calls(Call::Create).is_empty());
+    let windows = bench.store.windows().await.unwrap();
+    assert!(windows.iter().any(|window| window.class == CallClass::SetupCommands && window.used == 1), "{windows:?}");
+}
+
+#[tokio::test]
+async fn set_up_commands_without_an_answer_are_for_a_person() {
+    let (bench, job) = set_up().await;
+    bench.fault(Call::SetupCommands, Fault::Lost { when: When::After });
+    bench.release().await;
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Held);
+    bench.advance(3600);
+    bench.release().await;
+    assert_eq!(bench.calls(Call::SetupCommands).len(), 1);
+    let run = Run { id: bench.sandbox.runs()[0].id, ..Run::default() };
+    bench.store.adopt(&job, &run, "mia found it").await.unwrap();
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn set_up_commands_for_a_repository_that_is_not_there_are_dead_and_a_429_holds_back_only_them() {
+    let (bench, job) = set_up().await;
+    bench.fault(Call::SetupCommands, Fault::RateLimited { retry_after: None });
+    bench.release().await;
+    let freezes = bench.store.freezes().await.unwrap();
+    assert_eq!(freezes.iter().map(|freeze| freeze.class).collect::<Vec<_>>(), [CallClass::SetupCommands]);
+    bench.advance(60);
+    bench.fault(Call::SetupCommands, Fault::Error { status: 404, when: When::Before });
+    bench.release().await;
+    assert_eq!(bench.state(&job).await, JobState::Dead);
+    assert!(bench.store.freezes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_the_service_makes_instead_of_resuming_is_followed_as_the_jobs_own() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    let release = Release {
+        job: job.clone(),
+        revision: bench.find(&job).await.revision,
+        prompt: String::new(),
+        note: String::new(),
+        told: Some(run),
+        classes: vec![CallClass::Create, CallClass::Standard],
+        policy: Policy::default(),
+    };
+    let go = |_: &_| GateAnswer { outcome: GateOutcome::Go, records: Vec::new() };
+    let Released::Go { call, .. } = bench.store.release(release, go).await.unwrap() else { panic!("it waits") };
+    let other = Run { id: run + 7, status: Some("ACTIVE".to_owned()), ..Run::default() };
+    bench.store.run_created(&job, &call, &other).await.unwrap();
+    let running = bench.find(&job).await;
+    assert_eq!((running.resumed, running.run.unwrap().id), (false, run + 7));
+    bench.store.observe(&[Run { status: Some("COMPLETE".to_owned()), ..other }]).await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_message_deep_in_a_long_trace_is_found() {
+    let (bench, job, run) = lost(When::After).await;
+    // Everything that was said since pushes it down to the second hundred.
+    for _ in 0..60 {
+        bench.advance(1);
+        bench.tell(run, "Something else.").await;
+    }
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    assert!(bench.calls(Call::Logs).len() >= 2, "one part of the trace does not hold it");
+}
