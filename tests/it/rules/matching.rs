@@ -214,6 +214,7 @@ fn up_to_thirty_two_rules_of_a_kind_all_leave_a_verdict() {
 
 #[test]
 #[ignore = "asserts nothing: prints a ratio for scripts/bench"]
+#[expect(clippy::disallowed_methods, reason = "a bench asks the machine's own clock")]
 fn what_ten_thousand_rules_cost() {
     let one = |n: u32| {
         let (repo, branch) = match n % 4 {

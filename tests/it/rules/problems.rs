@@ -423,14 +423,6 @@ settle = "1h"
 settle_max = "30"
 follow_up = "{{ event.rep }}"
 checks = ["build["]
-[[rule]]
-name = "b"
-on = ["ci.failed"]
-repos = ["**"]
-prompt = 'go'
-approval = {}
-then = []
-settle = "31m"
 "#;
     let expected = r#"error: 0 attempts would let nothing through
  --> rules.toml:6:23
@@ -533,26 +525,40 @@ error: "build[" is no pattern: unclosed character class; missing ']'
    |
 16 | checks = ["build["]
    |           ^^^^^^^^
+"#;
+    assert_eq!(problems(text), expected);
+}
 
-error: approval says nothing
-  --> rules.toml:22:12
-   |
-22 | approval = {}
-   |            ^^
+#[test]
+fn what_says_nothing_is_an_error() {
+    let text = r#"[[rule]]
+name = "b"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = 'go'
+approval = {}
+then = []
+settle = "31m"
+"#;
+    let expected = r#"error: approval says nothing
+ --> rules.toml:6:12
+  |
+6 | approval = {}
+  |            ^^
   = help: e.g. { above = "20/day" }, { first = 10 } or { wait = "24h" }
 
 error: "then" is empty: nothing would ever be sent
-  --> rules.toml:23:8
-   |
-23 | then = []
-   |        ^^
+ --> rules.toml:7:8
+  |
+7 | then = []
+  |        ^^
   = help: e.g. then = ["resume", "start"]
 
 error: "settle" may be at most 30m, which is settle_max
-  --> rules.toml:24:10
-   |
-24 | settle = "31m"
-   |          ^^^^^
+ --> rules.toml:8:10
+  |
+8 | settle = "31m"
+  |          ^^^^^
   = help: give the rule a longer settle_max
 "#;
     assert_eq!(problems(text), expected);
