@@ -7,6 +7,7 @@ mod language;
 mod matching;
 mod problems;
 mod prompts;
+mod reload;
 mod shipped;
 mod strangers;
 mod warnings;
