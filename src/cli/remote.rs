@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Which hookrun is asked, with whose token, and how its answer is shown.
 #[derive(Debug, Args)]
 pub(super) struct RemoteArguments {
-    /// Where the status API is; if not given, `admin.listen` of the settings file, else http://127.0.0.1:8081
+    /// Where the status API is; if not given, `admin.listen` of the settings file, else port 8081 of this machine
     #[arg(long, value_name = "URL", env = "HOOKRUN_URL")]
     url: Option<String>,
     /// A file that holds the token; if not given, `HOOKRUN_TOKEN`, else the first operator token of the settings file

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::printer::{Printer, Style};
-use crate::config::{Input, Overrides, Settings};
+use crate::config::{Input, Overrides, RulesSettings, Settings};
 use crate::model::problem::{Problem, Severity};
 use crate::rules::{self, RuleSet};
 
@@ -87,6 +87,28 @@ pub(super) fn of_file(file: &Path, printer: Printer) -> Option<Settings> {
             None
         }
     }
+}
+
+/// Where the rules are and what binds them: as the settings file says, or in the usual place; `rules` wins over both.
+/// `None` when the settings are wrong.
+pub(super) fn rules_wanted(config: Option<&Path>, rules: Option<&Path>, printer: Printer) -> Option<RulesSettings> {
+    let mut wanted = match config {
+        Some(config) => of_file(config, printer)?.rules,
+        None => Settings::rules(Input { file: None, env: std::env::vars().collect(), flags: Overrides::default() })?,
+    };
+    if let Some(rules) = rules {
+        rules.clone_into(&mut wanted.path);
+    }
+    Some(wanted)
+}
+
+/// Rules that have no error; else every problem was listed.
+pub(super) fn compiled(wanted: &RulesSettings, printer: Printer) -> Option<RuleSet> {
+    let loaded = rules::load(&wanted.path, &wanted.terms);
+    if loaded.rules.is_none() {
+        list(&loaded.problems, printer);
+    }
+    loaded.rules
 }
 
 fn list(problems: &[Problem], printer: Printer) {

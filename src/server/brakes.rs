@@ -1,7 +1,5 @@
 //! The brakes as the status API and the pages use them: pausing, what is held back, lifting, cancelling many.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::admin::Admin;
@@ -12,7 +10,6 @@ use crate::model::gate::GateOutcome;
 use crate::model::job::Job;
 use crate::model::pause::{Pause, Paused};
 use crate::model::policy::Action;
-use crate::model::span::parse_span;
 use crate::store::{Backlog, BulkFilter};
 
 /// How many waiting jobs are asked whether they are stale: enough to know what is to be let go.
@@ -122,11 +119,6 @@ impl Admin {
             }
         }
     }
-}
-
-/// A span of time that a person gave.
-pub(super) fn span(text: &str) -> Result<Duration, Refusal> {
-    parse_span(text).map_err(|error| Refusal::BadRequest(error.into()))
 }
 
 /// What a person wants to pause.

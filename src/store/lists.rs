@@ -329,8 +329,13 @@ pub(super) fn limit(page: &PageRequest) -> usize {
 pub(super) fn cut<T>(mut items: Vec<T>, page: &PageRequest, id: fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit(page);
     items.truncate(limit(page));
-    let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last)));
+    let next = items.last().filter(|_| more).map(|last| cursor_of(&id(last)));
     Page { items, next }
+}
+
+/// The cursor of the page that begins after the item of this id.
+pub fn cursor_of(id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(id)
 }
 
 /// A cursor is the id of the last item: a UUID.

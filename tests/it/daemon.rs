@@ -134,7 +134,7 @@ secrets = ["{SECRET}"]
         Daemon { process, webhooks, admin, http: http() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
@@ -170,7 +170,7 @@ impl Daemon {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("{}/api/v1/{path}", self.admin);
         self.http.get(url).bearer_auth(OPERATOR).send().await.unwrap().json().await.unwrap()
     }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::items::{JobItem, text};
-use super::params::{Params, Told, words};
+use super::params::{Params, Told, span, words};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
 use crate::model::pause::Pause;
 use crate::server::admin::Admin;
 use crate::server::auth::Caller;
-use crate::server::brakes::{HeldBack, Wish, paused, span};
+use crate::server::brakes::{HeldBack, Wish, paused};
 use crate::server::problem::{Refusal, Refusals};
 use crate::store::{Backlog, BulkFilter};
 

@@ -3,6 +3,7 @@
 mod acts;
 mod brakes;
 mod deliveries;
+mod dry;
 pub(super) mod items;
 mod jobs;
 mod notices;
@@ -11,15 +12,17 @@ mod rules;
 mod run_acts;
 mod runs;
 mod status;
+mod why;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::admin::Admin;
+use super::admin::{Admin, LARGE_BODY_BYTES};
 use super::problem::Problem;
 
 /// The document at `/api/v1/openapi.json`; `config/openapi.json` is a copy of it.
@@ -32,6 +35,7 @@ use super::problem::Problem;
         brakes::pauses, brakes::pause, brakes::resume, brakes::cancel,
         notices::list, notices::settle, notices::reset_attempts,
         run_acts::ban, run_acts::unban, run_acts::resume,
+        dry::explain, dry::explain_given, dry::export, dry::replay, dry::replays, dry::diff, why::why,
     ),
     components(schemas(Problem)),
     security(("token" = [])),
@@ -55,6 +59,14 @@ impl Modify for Finish {
             .security_schemes
             .insert("token".to_owned(), SecurityScheme::Http(scheme.build()).into());
     }
+}
+
+const EXPLAIN: &str = "/api/v1/explain";
+const DIFF: &str = "/api/v1/rules/diff";
+
+/// Whether a POST to this path only asks, so that who may read may send it.
+pub(super) fn only_asks(path: &str) -> bool {
+    path == EXPLAIN || path == DIFF
 }
 
 /// The OpenAPI document of the status API.
@@ -88,4 +100,11 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/api/v1/notices/{id}/settle", post(notices::settle))
         .route("/api/v1/subjects/reset-attempts", post(notices::reset_attempts))
         .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/deliveries/{id}/explain", get(dry::explain))
+        .route("/api/v1/deliveries/{id}/export", get(dry::export))
+        .route("/api/v1/deliveries/{id}/replay", post(dry::replay))
+        .route("/api/v1/replay", post(dry::replays))
+        .route(EXPLAIN, post(dry::explain_given).layer(DefaultBodyLimit::max(LARGE_BODY_BYTES)))
+        .route(DIFF, post(dry::diff).layer(DefaultBodyLimit::max(LARGE_BODY_BYTES)))
+        .route("/api/v1/why", get(why::why))
 }

@@ -12,9 +12,9 @@ use axum::routing::post;
 use crate::model::policy::Action;
 use crate::model::run::Run;
 use crate::server::admin::Admin;
-use crate::server::api::params::{Content, Id};
+use crate::server::api::params::{Content, Id, span};
 use crate::server::auth::Caller;
-use crate::server::brakes::{Wish, paused, span};
+use crate::server::brakes::{Wish, paused};
 use crate::server::problem::Refusal;
 
 pub(super) fn router() -> Router<Arc<Admin>> {
