@@ -20,7 +20,9 @@ use crate::lifecycle::Log;
 use crate::support::{ManualClock, START};
 
 fn rule(name: &str) -> String {
-    format!("[[rule]]\nname = \"{name}\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = \"go\"\n")
+    format!(
+        "[[rule]]\nname = \"{name}\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = \"go\"\nlimits = {{ rule = \"9/day\" }}\n"
+    )
 }
 
 /// Rules in force, and their files.
