@@ -20,6 +20,7 @@ name = "fix"
 on = ["ci.failed"]
 repos = ["acme/widgets"]
 settle = "0s"
+limits = { rule = "50/day" }
 prompt = "{{ event.repo }} failed at {{ event.sha }}"
 "#;
 
