@@ -42,7 +42,7 @@ pub struct Release {
     pub prompt: String,
     /// What the decision says beside the gates, e.g. that the repository is not known to Codegen.
     pub note: String,
-    /// The run that the call is said to, when it makes none.
+    /// The run that it is said to, or that it ends; `None` when it starts one.
     pub told: Option<i64>,
     /// The windows that the call is charged to.
     pub classes: Vec<CallClass>,
@@ -182,7 +182,7 @@ impl Store {
                 leave_queue(&mut tx, id, JobState::Submitting, &request.note, now).await?;
                 sqlx::query(
                     "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
-                     target = COALESCE($4, target), resumed = $5, heard_at = NULL WHERE id = $1",
+                     target = COALESCE($4, target), resumed = $5 WHERE id = $1",
                 )
                 .bind(id)
                 .bind(now.0)

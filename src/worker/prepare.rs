@@ -38,11 +38,11 @@ impl Asked {
         }
     }
 
-    /// The run that is told something instead of one being made.
-    pub(super) fn told(&self) -> Option<i64> {
+    /// The run that it is said to, or that it ends.
+    pub(super) fn run(&self) -> Option<i64> {
         match self {
-            Self::Resume { run, .. } => Some(*run),
-            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
+            Self::Resume { run, .. } | Self::Ban { run } => Some(*run),
+            Self::Create(_) | Self::SetupCommands { .. } => None,
         }
     }
 }

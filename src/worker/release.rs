@@ -92,7 +92,7 @@ impl Worker {
             revision: job.revision,
             prompt: asked.prompt().to_owned(),
             note,
-            told: asked.told(),
+            told: asked.run(),
             classes: gates::classes(job).to_vec(),
             policy: policy.clone(),
         };
