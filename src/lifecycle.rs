@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +43,7 @@ struct Inner {
     alive: Mutex<BTreeMap<u64, String>>,
     next: AtomicU64,
     crashed: AtomicBool,
+    hung_up: Notify,
 }
 
 impl Default for Lifecycle {
@@ -61,6 +63,7 @@ impl Lifecycle {
             alive: Mutex::default(),
             next: AtomicU64::new(0),
             crashed: AtomicBool::new(false),
+            hung_up: Notify::new(),
         }))
     }
 
@@ -81,6 +84,23 @@ impl Lifecycle {
         } else {
             self.0.soft.cancel();
         }
+    }
+
+    /// Completes when somebody asks for the rules to be read again, also when that was before this was called.
+    pub async fn hung_up(&self) {
+        self.0.hung_up.notified().await;
+    }
+
+    /// Listens to SIGHUP, which completes [`Self::hung_up`]; else it ends the process.
+    pub fn watch_hang_ups(&self) -> io::Result<()> {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let life = self.clone();
+        tokio::spawn(async move {
+            while life.0.hard.run_until_cancelled(hang_up.recv()).await.is_some() {
+                life.0.hung_up.notify_one();
+            }
+        });
+        Ok(())
     }
 
     /// Listens to SIGTERM and SIGINT, each of which calls [`Self::ask_to_stop`].

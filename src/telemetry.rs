@@ -12,6 +12,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::limits::CallClass;
+use crate::model::policy::Scope;
 
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,14 @@ pub enum Metric {
     Refused,
     /// Runs that are followed.
     RunsActive,
+    /// Whether the rules in force are not those of the files.
+    RulesStale,
+    /// Changes of the rule files that were seen.
+    RulesReloads,
+    /// Budgets that came to their last fifth.
+    BudgetWarnings,
+    /// Subjects that were handed to a person.
+    HandOffs,
     /// Which build runs.
     BuildInfo,
 }
@@ -95,6 +104,8 @@ const GROUPS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 /// The answers of the public listener (HTTP status).
 const ANSWERS: [&str; 10] = ["200", "202", "400", "401", "405", "408", "413", "415", "500", "503"];
 const RESULTS: [&str; 5] = ["ok", "limited", "refused", "failed", "unanswered"];
+/// What becomes of changed rule files.
+const RELOADS: [&str; 2] = ["taken", "refused"];
 const REASONS: [&str; 13] = [
     "source_unknown",
     "signature_missing",
@@ -113,7 +124,7 @@ const REASONS: [&str; 13] = [
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::WebhookRequests,
         Self::WebhookBytes,
         Self::Deliveries,
@@ -124,6 +135,10 @@ impl Metric {
         Self::UnknownStatus,
         Self::Refused,
         Self::RunsActive,
+        Self::RulesStale,
+        Self::RulesReloads,
+        Self::BudgetWarnings,
+        Self::HandOffs,
         Self::BuildInfo,
     ];
 
@@ -146,6 +161,18 @@ impl Metric {
             }
             Self::Refused => ("hookrun_refused_total", Counter, "Requests refused, by reason"),
             Self::RunsActive => ("hookrun_runs_active", Gauge, "Runs that are followed"),
+            Self::RulesStale => {
+                ("hookrun_rules_stale", Gauge, "1 while the rule files are broken and older rules stay in force")
+            }
+            Self::RulesReloads => {
+                ("hookrun_rules_reloads_total", Counter, "Changes of the rule files that were seen, by result")
+            }
+            Self::BudgetWarnings => {
+                ("hookrun_budget_warnings_total", Counter, "Budgets used to 80 % or more, by scope; once until settled")
+            }
+            Self::HandOffs => {
+                ("hookrun_hand_offs_total", Counter, "Subjects handed to a person at their cap of attempts")
+            }
             Self::BuildInfo => ("hookrun_build_info", Gauge, "Always 1; the label says which version runs"),
         }
     }
@@ -166,6 +193,8 @@ impl Metric {
                 .flat_map(|class| RESULTS.map(|result| vec![("class", class.as_str()), ("result", result)]))
                 .collect(),
             Self::Refused => each("reason", &REASONS),
+            Self::RulesReloads => each("result", &RELOADS),
+            Self::BudgetWarnings => each("scope", &Scope::ALL.map(Scope::as_str)),
             Self::BuildInfo => each("version", &[env!("CARGO_PKG_VERSION")]),
             _ => vec![Vec::new()],
         }

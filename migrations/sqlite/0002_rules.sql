@@ -13,6 +13,8 @@ ALTER TABLE jobs ADD COLUMN priority BIGINT NOT NULL DEFAULT 2;
 ALTER TABLE jobs ADD COLUMN action TEXT NOT NULL DEFAULT 'run';
 -- The run that it is said to.
 ALTER TABLE jobs ADD COLUMN target BIGINT;
+-- The job whose run it is said to: a follow-up, or something that is told or done to that run.
+ALTER TABLE jobs ADD COLUMN follows TEXT;
 -- The run that it made or told.
 ALTER TABLE jobs ADD COLUMN run BIGINT;
 ALTER TABLE jobs ADD COLUMN resumed BIGINT NOT NULL DEFAULT 0;
@@ -34,6 +36,7 @@ ALTER TABLE jobs DROP COLUMN queued_due;
 UPDATE jobs SET context = subject;
 UPDATE jobs SET run = (SELECT MAX(r.id) FROM runs r WHERE r.job = jobs.id);
 UPDATE jobs SET lane = priority || char(31) || rule || char(31) || COALESCE(repo, '') || char(31) || source
+  || char(31) || action
   WHERE state = 'queued' OR state = 'held';
 
 -- 1 while it has, or may have, an unfinished run; and its context then.
@@ -50,6 +53,9 @@ CREATE INDEX jobs_busy ON jobs (busy) WHERE busy IS NOT NULL;
 CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active = 1;
 CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
+CREATE INDEX jobs_following ON jobs (follows) WHERE follows IS NOT NULL;
+CREATE INDEX jobs_parked_of_sha ON jobs (sha) WHERE not_before > 0 AND ended_at IS NULL;
+CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 
 -- When each lane was last served, so that lanes of one priority take turns.
@@ -60,6 +66,7 @@ CREATE TABLE lanes (
 
 -- Budgets are windows in `calls` as well: their class is a scope and a name, e.g. 'rule:fix-failed-checks', 'all:'.
 CREATE INDEX calls_of_purpose ON calls (purpose);
+CREATE INDEX calls_age ON calls (ended_at);
 
 CREATE TABLE pauses (
   scope TEXT NOT NULL,

@@ -84,14 +84,14 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     let settings = settings(&folder.0, &format!("http://{sandbox_address}"), &secrets)?;
     telemetry::start_log(settings.log.format, &settings.log.level)?;
     let metrics = Metrics::start()?;
-    let loaded = rules::load(&settings.rules.path);
+    let loaded = rules::load(&settings.rules.path, &settings.rules.terms);
     let Some(rules) = loaded.rules else {
         bail!(
             "the example rules have problems: {}",
             loaded.problems.iter().map(ToString::to_string).collect::<String>()
         );
     };
-    let app = App::start(settings, Arc::new(rules::Live::new(rules)), metrics, clock.clone()).await?;
+    let app = App::start(settings, Arc::new(rules::Live::new(rules, clock.now())), metrics, clock.clone()).await?;
     app.lifecycle().watch_signals()?;
     let dashboard = format!("http://{}/", app.admin);
 

@@ -9,7 +9,7 @@ use super::Exit;
 use super::printer::Printer;
 use super::settings::{self, SettingsArguments};
 use crate::app::App;
-use crate::model::clock::SystemClock;
+use crate::model::clock::{Clock, SystemClock};
 use crate::rules::Live;
 use crate::telemetry::{self, Metrics};
 
@@ -25,11 +25,13 @@ pub(super) async fn run(arguments: ServeArguments, printer: Printer) -> anyhow::
     };
     telemetry::start_log(ready.settings.log.format, &ready.settings.log.level)?;
     let metrics = Metrics::start()?;
-    let app =
-        App::start(ready.settings, Arc::new(Live::new(ready.rules)), metrics, Arc::new(SystemClock::new())).await?;
+    let clock = Arc::new(SystemClock::new());
+    let rules = Arc::new(Live::new(ready.rules, clock.now()));
+    let app = App::start(ready.settings, rules, metrics, clock).await?;
     Printer::line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
     Printer::line(format_args!("dashboard  http://{}/", app.admin));
-    app.lifecycle().watch_signals().context("cannot listen for signals")?;
+    let life = app.lifecycle();
+    life.watch_signals().and_then(|()| life.watch_hang_ups()).context("cannot listen for signals")?;
     let clean = app.run_until_stopped().await;
     Ok(if clean { Exit::Done } else { Exit::Failed })
 }

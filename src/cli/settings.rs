@@ -58,10 +58,10 @@ pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Rea
         Ok((settings, warnings)) => (Some(settings), warnings),
         Err(problems) => (None, problems),
     };
-    let path = settings.as_ref().map(|settings| settings.rules.path.clone()).or_else(|| Settings::rules_path(input));
+    let wanted = settings.as_ref().map(|settings| settings.rules.clone()).or_else(|| Settings::rules(input));
     let mut rules = None;
-    if let Some(path) = path {
-        let loaded = rules::load(&path);
+    if let Some(wanted) = wanted {
+        let loaded = rules::load(&wanted.path, &wanted.terms);
         problems.extend(loaded.problems);
         rules = loaded.rules;
     }

@@ -18,6 +18,7 @@ use super::path::KeyPath;
 use super::secrets;
 use super::values::{secret, span, table};
 use crate::model::limits::{CallClass, ClassLimits, RateLimit};
+use crate::model::policy::Cost;
 use crate::model::run::RepoTarget;
 
 /// `[codegen]`, checked.
@@ -41,6 +42,8 @@ pub struct CodegenSettings {
     pub poll_interval: Duration,
     /// How old a run becomes before it is no longer followed.
     pub give_up_after: Duration,
+    /// What a run is estimated to cost, if that is known.
+    pub cost: Option<Cost>,
 }
 
 /// `[codegen]`: the agent service.
@@ -77,6 +80,11 @@ pub(super) struct CodegenWritten {
     #[serde(with = "span")]
     #[schemars(with = "span::Text")]
     give_up_after: Duration,
+    /// What one run costs by your estimate, e.g. 0.8; told beside limits, and nothing is decided by it.
+    #[schemars(range(min = 0.0))]
+    cost: Option<f64>,
+    /// What `cost` is in.
+    currency: String,
 }
 
 impl Default for CodegenWritten {
@@ -93,6 +101,8 @@ impl Default for CodegenWritten {
             require_repo: false,
             poll_interval: Duration::from_secs(5),
             give_up_after: Duration::from_hours(24),
+            cost: None,
+            currency: "USD".to_owned(),
         }
     }
 }
@@ -166,6 +176,10 @@ impl CodegenWritten {
             Some(id) if id < 1 => findings.wrong(&org_path, format!("`{org_path}` must be 1 or more")),
             Some(_) => {}
         }
+        if self.cost.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
+            let path = path.key("cost");
+            findings.wrong(&path, format!("`{path}` must be 0 or more"));
+        }
         let token = secrets::any(self.token, self.token_file, path, "token", findings).and_then(|(token, path)| {
             let text = token.expose_secret();
             let fit = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -184,6 +198,7 @@ impl CodegenWritten {
             require_repo: self.require_repo,
             poll_interval: self.poll_interval,
             give_up_after: self.give_up_after,
+            cost: self.cost.map(|per_run| Cost { per_run, currency: self.currency }),
         })
     }
 

@@ -224,6 +224,7 @@ fn in_words(expected: &str) -> &str {
         "a sequence" => "a list",
         "a map" => "a table",
         "a boolean" => "true or false",
+        "f64" => "a number",
         "i64" => "a whole number",
         "u32" => "a whole number from 0",
         other => other,

@@ -6,6 +6,7 @@ mod findings;
 mod layers;
 mod path;
 mod plain;
+mod rules;
 mod secrets;
 mod source_text;
 mod sources;
@@ -22,6 +23,7 @@ use codegen::CodegenWritten;
 use findings::Findings;
 use layers::Layers;
 use path::KeyPath;
+use rules::{CeilingsWritten, RulesWritten};
 use sources::SourceWritten;
 use values::{is_loopback, table, tables};
 
@@ -29,7 +31,8 @@ use crate::model::problem::Problem;
 
 pub use admin::AdminSettings;
 pub use codegen::CodegenSettings;
-pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, RulesSettings, WebhookSettings};
+pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, WebhookSettings};
+pub use rules::RulesSettings;
 pub use secrets::LabeledSecret;
 pub use sources::{HeaderSecret, SourceSettings};
 
@@ -46,7 +49,7 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// `[codegen]`: the agent service.
     pub codegen: CodegenSettings,
-    /// `[rules]`: where the rules are.
+    /// `[rules]` and `[limits]`: where the rules are, and what binds all of them.
     pub rules: RulesSettings,
     /// `[sources.NAME]`: who may send webhooks, by name.
     pub sources: BTreeMap<String, SourceSettings>,
@@ -95,7 +98,7 @@ struct Written {
     #[serde(deserialize_with = "table")]
     codegen: CodegenWritten,
     #[serde(deserialize_with = "table")]
-    rules: RulesSettings,
+    rules: RulesWritten,
     #[serde(deserialize_with = "table")]
     limits: CeilingsWritten,
     /// Who may send webhooks, by the name in `POST /webhooks/NAME`.
@@ -103,14 +106,6 @@ struct Written {
     sources: BTreeMap<String, SourceWritten>,
     #[serde(deserialize_with = "table")]
     log: LogSettings,
-}
-
-/// `[limits]`: ceilings over all rules.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-struct CeilingsWritten {
-    /// Not yet: at most so many runs, e.g. "200/day".
-    all: Vec<String>,
 }
 
 const SECTIONS: [&str; 9] =
@@ -127,12 +122,13 @@ impl Settings {
         findings.finish(settings)
     }
 
-    /// Where the rules are according to settings that may be wrong elsewhere, so that the problems of both can be told
-    /// together; `None` when the file cannot be read at all.
-    pub fn rules_path(input: Input) -> Option<PathBuf> {
+    /// What settings that may be wrong say about the rules, so that the problems of both can be told together; `None`
+    /// when the file cannot be read at all.
+    pub fn rules(input: Input) -> Option<RulesSettings> {
         let (layers, warnings) = Layers::read(input, &SECTIONS).ok()?;
-        let written: Written = Findings::new(layers, warnings).read();
-        Some(written.rules.path)
+        let mut findings = Findings::new(layers, warnings);
+        let written: Written = findings.read();
+        Some(written.rules.check(written.limits, &KeyPath::default().key("rules"), &mut findings))
     }
 }
 
@@ -144,11 +140,7 @@ impl Written {
         let admin = self.admin.check(&root.key("admin"), findings);
         let names: Vec<String> = self.sources.keys().cloned().collect();
         let codegen = self.codegen.check(&root.key("codegen"), &names, findings);
-        if !self.limits.all.is_empty() {
-            let path = root.key("limits").key("all");
-            let help = "take it out; limits can be set for each rule";
-            findings.wrong_so(&path, format!("`{path}` does not work yet"), help);
-        }
+        let rules = self.rules.check(self.limits, &root.key("rules"), findings);
         let local = is_loopback(self.webhooks.listen);
         let path = root.key("sources");
         if self.sources.is_empty() && !findings.is_reported(&path) {
@@ -172,7 +164,7 @@ impl Written {
             database: self.database,
             retention: self.retention,
             codegen: codegen?,
-            rules: self.rules,
+            rules,
             sources,
             log: self.log,
         })

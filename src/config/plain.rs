@@ -1,7 +1,6 @@
-//! The sections that are used as they are written: webhooks, database, retention, rules, log.
+//! The sections that are used as they are written: webhooks, database, retention, log.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -118,20 +117,6 @@ const DAY: Duration = Duration::from_hours(24);
 impl Default for RetentionSettings {
     fn default() -> Self {
         Self { bodies: 14 * DAY, records: 90 * DAY, claims: 400 * DAY }
-    }
-}
-
-/// `[rules]`: where the rules are.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RulesSettings {
-    /// A rules file, or a folder of them.
-    pub path: PathBuf,
-}
-
-impl Default for RulesSettings {
-    fn default() -> Self {
-        Self { path: "config/rules.toml".into() }
     }
 }
 

@@ -325,7 +325,7 @@ fn check_name(name: &str, path: &KeyPath, findings: &mut Findings) {
     }
 }
 
-fn check_globs(globs: &[String], path: &KeyPath, findings: &mut Findings) {
+pub(super) fn check_globs(globs: &[String], path: &KeyPath, findings: &mut Findings) {
     for (at, glob) in globs.iter().enumerate() {
         if let Err(error) = Glob::new(glob) {
             let path = path.index(at);

@@ -1,10 +1,13 @@
 //! What the rules say to a delivery, before anything of it is written.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::model::acceptance::{Acceptance, AttemptReset};
 use crate::model::clock::Timestamp;
 use crate::model::decision::{Ruling, Verdict};
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::event::Event;
+use crate::model::subject::{Facts, SubjectUpdate};
 use crate::rules::{self, Judgement, Occasion};
 use crate::store::StoreError;
 use crate::webhook::{self, Delivery, Reading, Understood};
@@ -37,6 +40,7 @@ impl Intake {
             subjects,
             checks,
             resets,
+            on_stale: Vec::new(),
             verdicts: Vec::new(),
             requests: Vec::new(),
             outcome: DeliveryOutcome::Unmatched,
@@ -58,7 +62,11 @@ impl Intake {
     /// Completes the events with what is known of their subjects, and adds what the rules say to them.
     async fn ask_rules(&self, door: &Door, delivery: &Delivery, acceptance: &mut Acceptance) -> Result<(), StoreError> {
         let rules = self.rules.now();
-        let Acceptance { id, events, subjects, resets, verdicts, requests, .. } = acceptance;
+        let Acceptance { id, events, subjects, resets, verdicts, requests, on_stale, .. } = acceptance;
+        if subjects.iter().any(may_be_stale) {
+            *on_stale = rules.on_stale();
+        }
+        let mut acted = Acted::default();
         for (index, event) in events.iter_mut().enumerate() {
             let wanted = rules.candidates(event);
             if !wanted && (event.subject.key.is_empty() || !carries_reset(event, resets)) {
@@ -70,31 +78,82 @@ impl Intake {
             follow_key(resets, &before, &event.subject.key);
             // What is stored with a job is the completed event, so that its prompt is the same whenever it is rendered.
             *event = rules::complete(event, facts.as_ref()).into_owned();
+            let context =
+                if wanted { self.context(&event.subject.key, facts.as_ref(), subjects).await? } else { String::new() };
             let occasion = Occasion {
                 event,
                 facts: facts.as_ref(),
                 subject_key: &event.subject.key,
+                context: &context,
                 payload: delivery.payload(),
                 source_kind: delivery.kind(),
                 agents: &door.spec.agents,
                 delivery: id,
                 instance_key: self.store.instance_key(),
             };
-            for Judgement { mut verdict, request, .. } in rules.judge(&occasion) {
-                verdict.event = index;
-                if let Some(request) = request {
-                    if requests.iter().any(|(_, earlier)| earlier.rule == request.rule) {
-                        verdict.decision = Ruling::NoMatch;
-                        "once per delivery: the rule has acted on another event of it".clone_into(&mut verdict.reason);
-                    } else {
-                        requests.push((verdicts.len(), request));
-                    }
-                }
-                verdicts.push(verdict);
+            for mut said in rules.judge(&occasion) {
+                said.verdict.event = index;
+                acted.once(&mut said);
+                requests.extend(said.request.map(|request| (verdicts.len(), request)));
+                verdicts.push(said.verdict);
             }
         }
         Ok(())
     }
+
+    /// The ticket that a subject belongs to; empty when it stands for itself. It may be known only since the change was
+    /// told of, so what this delivery mentions is looked up here as the store will do it.
+    async fn context(
+        &self,
+        subject: &str,
+        facts: Option<&Facts>,
+        updates: &[SubjectUpdate],
+    ) -> Result<String, StoreError> {
+        if let Some(ticket) = facts.and_then(|facts| facts.part_of.clone()) {
+            return Ok(ticket);
+        }
+        let mentions: Vec<_> =
+            updates.iter().filter(|it| it.key == subject).flat_map(|it| &it.mentions).cloned().collect();
+        let ticket = if mentions.is_empty() { None } else { self.store.mentioned(&mentions).await? };
+        Ok(ticket.filter(|ticket| ticket != subject).unwrap_or_default())
+    }
+}
+
+/// The rules that have acted on an event of a delivery, or would have if they were not in shadow mode.
+#[derive(Debug, Default)]
+struct Acted {
+    rules: HashSet<String>,
+    /// The rule that acts for each word of `one_of`, with the event that it acts on.
+    words: HashMap<String, (String, usize)>,
+}
+
+impl Acted {
+    /// A rule acts once per delivery, and so does each word of `one_of`. Within one event the rules have seen to it
+    /// themselves.
+    fn once(&mut self, Judgement { verdict, request, one_of, .. }: &mut Judgement) {
+        if !matches!(verdict.decision, Ruling::Queued | Ruling::Shadow) {
+            return;
+        }
+        let other = one_of.as_ref().and_then(|word| Some((word, self.words.get(word)?)));
+        if self.rules.contains(&verdict.rule) {
+            "once per delivery: the rule has acted on another event of it".clone_into(&mut verdict.reason);
+        } else if let Some((word, (rule, _))) = other.filter(|(_, (_, event))| *event != verdict.event) {
+            verdict.reason = format!("one_of {word}: {rule} acts");
+        } else {
+            self.rules.insert(verdict.rule.clone());
+            if let (Some(word), true) = (one_of, request.is_some()) {
+                self.words.insert(word.clone(), (verdict.rule.clone(), verdict.event));
+            }
+            return;
+        }
+        verdict.decision = Ruling::NoMatch;
+        *request = None;
+    }
+}
+
+/// Whether an update may make a run stale: it moves a head, or closes something.
+fn may_be_stale(update: &SubjectUpdate) -> bool {
+    update.facts.head_sha.is_some() && update.facts.last_pusher.is_some() || update.facts.open == Some(false)
 }
 
 /// The repository or project of an event that the source may not speak for, if any.

@@ -5,6 +5,7 @@ use super::decision::Verdict;
 use super::delivery::DeliveryOutcome;
 use super::event::Event;
 use super::job::JobRequest;
+use super::policy::OnStale;
 use super::subject::{CheckUpdate, SubjectUpdate};
 
 /// A verified delivery with everything that is to be committed with it.
@@ -36,6 +37,9 @@ pub struct Acceptance {
     pub checks: Vec<CheckUpdate>,
     /// Subjects whose count of attempts it resets, if the conditions that only the store knows hold.
     pub resets: Vec<AttemptReset>,
+    /// The rules that want to be heard about runs that have become stale, and what is done then. May be empty where the
+    /// delivery moves no head and closes nothing.
+    pub on_stale: Vec<(String, OnStale)>,
     /// Every verdict that a rule gave. The store finishes those that carry a request: queued, joined, duplicate, late.
     pub verdicts: Vec<Verdict>,
     /// What matching rules ask for, each with the index of its verdict.

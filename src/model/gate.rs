@@ -19,6 +19,9 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// What is known of the subject.
     pub facts: Option<Facts>,
+    /// Whether the job's commit was the head of the subject at some time: a commit that was never one, e.g. the merge that
+    /// a pipeline tries, is not made stale by another head.
+    pub sha_was_head: bool,
     /// Whether the job's commit has succeeded and none of its checks is known red or unfinished.
     pub green: bool,
     /// The pauses that concern the job.

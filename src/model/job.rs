@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::decision::GateRecord;
-use super::policy::{Action, Priority};
+use super::policy::{Action, Priority, Scope};
 use super::run::Run;
 
 /// The states of a job.
@@ -107,7 +107,7 @@ impl JobState {
     }
 
     /// Whether it has a run, or may have one, that has not ended.
-    fn is_active(self) -> bool {
+    pub fn is_active(self) -> bool {
         matches!(self, Self::Submitting | Self::Uncertain | Self::Running)
     }
 
@@ -156,6 +156,9 @@ pub struct Job {
     pub action: Action,
     /// The run that it is said to, once that is settled; -1 when none is to be told (any more).
     pub target: Option<i64>,
+    /// The job whose run it is said to: a follow-up for events that came late, or something told or done to that run.
+    #[serde(default)]
+    pub follows: Option<String>,
     /// Whether its call told an existing run instead of making one.
     pub resumed: bool,
     /// Whether a person has agreed.
@@ -182,6 +185,8 @@ pub struct Job {
     pub created_at: Timestamp,
     /// From when it may be sent.
     pub due_at: Timestamp,
+    /// When it waits for no more events, whatever still comes.
+    pub settled_by: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
     /// When the call that made its run was begun.
@@ -202,6 +207,33 @@ pub struct Job {
     pub gates: Vec<GateRecord>,
     /// Its run, once there is one.
     pub run: Option<Run>,
+}
+
+impl Job {
+    /// What it counts as in a scope; `None` when it has nothing there, e.g. no person asked for it.
+    pub fn name_in(&self, scope: Scope) -> Option<&str> {
+        let name = match scope {
+            Scope::All => return Some(""),
+            Scope::File => Some(self.file.as_str()),
+            Scope::Rule => Some(self.rule.as_str()),
+            Scope::Repo => self.repo.as_deref(),
+            Scope::Subject => Some(self.subject.as_str()),
+            Scope::Person => self.person.as_deref(),
+        };
+        name.filter(|name| !name.is_empty())
+    }
+
+    /// Whether it is said to a run that is there, or ends it, and starts nothing: it waits for nobody's leave.
+    pub fn is_act(&self) -> bool {
+        self.action == Action::Tell
+            || (!matches!(self.action, Action::Run | Action::SetupCommands) && self.target.is_some())
+    }
+
+    /// Whether a gate asked for a person, who may approve or cancel it.
+    pub fn waits_for_approval(&self) -> bool {
+        let asked = self.gates.last().is_some_and(|gate| gate.decision == "hold");
+        self.state == JobState::Held && self.submitted_at.is_none() && !self.approved && asked
+    }
 }
 
 /// What makes a waiting job pointless.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::hours::Hours;
+use super::problem::nearest;
+use super::span::show_span;
 
 /// How many distinct commits of one subject may be acted upon, when no rule says otherwise.
 pub const ATTEMPTS: u32 = 3;
@@ -78,6 +81,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 6] = [Self::All, Self::File, Self::Rule, Self::Repo, Self::Subject, Self::Person];
+
     /// The scope as settings, rows and pages spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -88,6 +94,11 @@ impl Scope {
             Self::Subject => "subject",
             Self::Person => "person",
         }
+    }
+
+    /// The budget of one of its names as rows and notices spell it, e.g. `"rule:fix-failed-checks"`, `"all:"`.
+    pub fn budget(self, name: &str) -> String {
+        format!("{self}:{name}")
     }
 }
 
@@ -106,19 +117,69 @@ pub struct Limit {
     pub bound: Bound,
 }
 
-/// How many: in a sliding window, or at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How many: in a sliding window, or at once. It is text wherever it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// So many runs in any stretch of time of this length, written `"10/day"`.
+    /// So many runs in any stretch of time of this length, written `"10/hour"`, `"10/day"` or `"10/week"`.
     Rate {
-        /// How many.
+        /// How many, at least 1.
         count: u32,
         /// In how long.
         per: Duration,
     },
-    /// So many unfinished runs at once, written `"2 running"`.
+    /// So many unfinished runs at once, at least 1, written `"2 running"`.
     Running(u32),
+}
+
+/// The stretches of time that a rate may be said for.
+const STRETCHES: [(&str, Duration); 3] =
+    [("hour", Duration::from_hours(1)), ("day", Duration::from_hours(24)), ("week", Duration::from_hours(7 * 24))];
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Running(count) => write!(f, "{count} running"),
+            Self::Rate { count, per } => match STRETCHES.iter().find(|(_, length)| *length == per) {
+                Some((word, _)) => write!(f, "{count}/{word}"),
+                None => write!(f, "{count}/{}", show_span(per)),
+            },
+        }
+    }
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("\"{text}\" is no limit; write it as \"10/hour\", \"50/day\", \"200/week\" or \"2 running\"");
+        let (count, per) = match text.split_once('/') {
+            Some((count, word)) => {
+                let stretch = STRETCHES.into_iter().find(|(known, _)| *known == word.trim());
+                let near = || nearest(word.trim(), STRETCHES.map(|(known, _)| known));
+                let help = || near().map_or_else(String::new, |near| format!("; did you mean \"{count}/{near}\"?"));
+                (count, Some(stretch.ok_or_else(|| wrong() + &help())?.1))
+            }
+            None => (text.trim_end().strip_suffix("running").ok_or_else(wrong)?, None),
+        };
+        let count = count.trim().parse().map_err(|_| wrong())?;
+        if count == 0 {
+            return Err(format!("\"{text}\" would let nothing through; a rule is stopped by mode = \"off\""));
+        }
+        Ok(per.map_or(Self::Running(count), |per| Self::Rate { count, per }))
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// Whether a person must agree before a job is sent.
@@ -238,6 +299,22 @@ pub struct Terms {
     pub all: Vec<Bound>,
     /// Ceilings of one file of rules, by its name without folders.
     pub files: BTreeMap<String, FileTerms>,
+}
+
+/// What a run is estimated to cost: nothing is decided by it, it is only told beside limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// How much one run costs, in units of the currency.
+    pub per_run: f64,
+    /// What the amount is in, e.g. `"USD"`.
+    pub currency: String,
+}
+
+impl Cost {
+    /// So many runs as an amount, e.g. `"about 40.00 USD"`.
+    pub fn of(&self, runs: u32) -> String {
+        format!("about {:.2} {}", self.per_run * f64::from(runs), self.currency)
+    }
 }
 
 /// What one file of rules may do at most.

@@ -37,12 +37,20 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Lays newer facts over these: what the newer ones leave unknown stays as it was.
-    pub fn absorb(&mut self, newer: Facts) {
+    /// Lays newer facts over these: what the newer ones leave unknown stays as it was. What was known of one change is
+    /// not taken for the next one of the same branch.
+    pub fn absorb(&mut self, mut newer: Facts) {
         fn lay<T>(slot: &mut Option<T>, newer: Option<T>) {
             if newer.is_some() {
                 *slot = newer;
             }
+        }
+        let another = newer.change.is_some() && self.change.is_some() && newer.change != self.change;
+        if another && newer.open == Some(false) && self.open == Some(true) {
+            // Late news of a change that is over.
+            newer.forget_change();
+        } else if another || self.has_left_its_change(&newer) {
+            self.forget_change();
         }
         lay(&mut self.change, newer.change);
         lay(&mut self.author, newer.author);
@@ -58,6 +66,20 @@ impl Facts {
         lay(&mut self.ours, newer.ours);
         lay(&mut self.part_of, newer.part_of);
     }
+
+    /// A closed change keeps the commits that it had; a newer one on its branch is not its own.
+    fn has_left_its_change(&self, newer: &Facts) -> bool {
+        let moved = newer.head_sha.is_some() && newer.head_sha != self.head_sha;
+        self.change.is_some() && self.open == Some(false) && moved && newer.change.is_none()
+    }
+
+    /// Keeps what is true of the branch whatever change it is the head of.
+    fn forget_change(&mut self) {
+        let Facts { fork, branch, head_sha, last_pusher, last_run, ours, part_of, .. } = std::mem::take(self);
+        // A link to a ticket may come from the title of that change; that of a run's own branch does not.
+        let part_of = part_of.filter(|_| ours == Some(true));
+        *self = Facts { fork, branch, head_sha, last_pusher, last_run, ours, part_of, ..Facts::default() };
+    }
 }
 
 /// What one delivery adds to `subjects`.
@@ -71,6 +93,18 @@ pub struct SubjectUpdate {
     pub repo: String,
     /// What the delivery says about it.
     pub facts: Facts,
+    /// The head before [`Facts::head_sha`], where a push tells it.
+    pub head_before: Option<String>,
+    /// Whether the branch was deleted: whatever commit it is made from again is news.
+    pub deleted: bool,
+    /// Whether a change that is closed was merged.
+    pub merged: bool,
+    /// Whether one of the source's own agents did it.
+    pub by_agent: bool,
+    /// The name by which other places mention a ticket, e.g. `"OPS-17"`.
+    pub alias: Option<String>,
+    /// What the name of the branch or the title of the change seems to mention: aliases of tickets, keys of issues.
+    pub mentions: Vec<String>,
 }
 
 /// How a stored subject is looked up: by key, else by change number, else by commit.

@@ -218,7 +218,8 @@ fn triaged(kind: Option<Kind>) -> bool {
     matches!(kind, Some(Kind::ChangeLabeled | Kind::IssueLabeled | Kind::IssueAssigned | Kind::ChangeMerged))
 }
 
-fn bot(person: &Person) -> bool {
+/// Whether an account is a bot, by the host's word or by its name.
+pub(super) fn bot(person: &Person) -> bool {
     person.bot.unwrap_or_else(|| person.login.to_lowercase().ends_with("[bot]"))
 }
 

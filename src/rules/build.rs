@@ -1,7 +1,6 @@
 //! Builds one rule from its keys: patterns, people, spans of time and templates, each checked where it stands.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use minijinja::Environment;
 
@@ -10,13 +9,15 @@ use super::check::{self, Findings, Scope};
 use super::compile::{Groups, ReadFile};
 use super::fields::{JOB_ROOTS, ROOTS};
 use super::file::{AgentType, Mode, RuleKeys, TestKeys};
+use super::limits::{Ceilings, priority};
 use super::pattern::{Patterns, Spelling};
 use super::people::People;
 use super::read::{At, Text};
-use super::rule::{Per, Rule, Trigger};
+use super::rule::{Per, Rule, Settle, Trigger};
+use super::shipped;
 use crate::model::event::Kind;
+use crate::model::policy::{Action, Policy};
 use crate::model::problem::{Problem, nearest};
-use crate::model::span::parse_span;
 
 type List = Option<At<Vec<At<String>>>>;
 
@@ -25,10 +26,19 @@ pub(super) struct Builder<'a> {
     pub(super) texts: &'a [Text],
     pub(super) problems: Vec<Problem>,
     pub(super) groups: &'a Groups,
+    /// The names of the look-ups.
+    pub(super) maps: &'a [String],
+    pub(super) ceilings: &'a Ceilings,
+    /// The index of the shipped text among the texts, when a rule uses one of its rules.
+    pub(super) shipped: Option<usize>,
     pub(super) env: Environment<'static>,
     pub(super) read: &'a ReadFile<'a>,
     /// Prompt files and includes that were read, by name.
     pub(super) outside: BTreeMap<String, String>,
+    /// The files that are being read, each included by the one before it.
+    pub(super) chain: Vec<String>,
+    /// What each template reads: roots, and templates that it includes.
+    pub(super) reads: HashMap<String, (Vec<&'static str>, Vec<String>)>,
 }
 
 impl Builder<'_> {
@@ -40,7 +50,7 @@ impl Builder<'_> {
     }
 
     /// Builds the rule that stands at `place`; `number` makes the names of its templates unique.
-    pub(super) fn rule(&mut self, keys: RuleKeys, place: &At<()>, number: usize) -> Option<Rule> {
+    pub(super) fn rule(&mut self, keys: &RuleKeys, place: &At<()>, number: usize) -> Option<Rule> {
         let before = self.problems.len();
         for (key, missing, help) in [
             ("name", keys.name.is_none(), "decisions and jobs go by it"),
@@ -67,33 +77,52 @@ impl Builder<'_> {
         }
         let on = self.trigger(keys.on.as_ref());
         let kinds = on.kinds().to_vec();
-        let repos_list = self.grouped(&keys.repos);
+        let repos = self.grouped(&keys.repos);
+        let file = file_name(&self.texts[place.file].origin).to_owned();
+        let ceiling = self.ceilings.of(&file).places;
+        self.inside(&repos, keys, &ceiling, &file);
         let command = self.commands(&keys.command, &kinds);
-        let prompt = self.prompt(&keys, place, &kinds, number);
+        let mut policy = self.policy(keys, &file);
+        let (settle, settle_max) = self.settle(keys);
+        policy.settle_checks = settle == Some(Settle::Checks);
+        let prompt = self.prompt(keys, place, &policy, &kinds, number);
+        let repo = self.inline("repo", keys.repo.as_ref(), &kinds, number, JOB_ROOTS);
+        let model = self.inline("model", keys.model.as_ref(), &kinds, number, JOB_ROOTS);
+        let follow_up = self.inline("follow_up", keys.follow_up.as_ref(), &kinds, number, JOB_ROOTS);
+        let reads = self.roots([&prompt, &repo, &model, &follow_up].into_iter().flatten());
         let rule = Rule {
-            name: keys.name.map(|name| name.value).unwrap_or_default(),
-            mode: keys.mode.map_or(Mode::Live, |mode| mode.value),
+            name: keys.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+            owner: keys.owner.as_ref().map(|owner| owner.value.clone()).unwrap_or_default(),
+            mode: keys.mode.as_ref().map_or(Mode::Live, |mode| mode.value),
             origin: self.texts[place.file].origin.clone(),
             on_text: texts(&keys.on),
             repos_text: texts(&keys.repos),
             on,
+            one_of: keys.one_of.as_ref().map(|word| word.value.clone()).filter(|word| !word.is_empty()),
             to: given(&keys.to).then(|| self.patterns(&keys.to, None, Spelling::Folded)),
             command,
-            repos: self.patterns(&keys.repos, Some(repos_list), Spelling::Sourced),
+            checks: self.patterns(&keys.checks, None, Spelling::Plain),
+            repos: self.patterns(&keys.repos, Some(repos), Spelling::Sourced),
+            ceiling,
             projects: self.patterns(&keys.projects, None, Spelling::Plain),
             branches: self.patterns(&keys.branches, None, Spelling::Plain),
             base: given(&keys.base).then(|| self.patterns(&keys.base, None, Spelling::Plain)),
             labels: given(&keys.labels).then(|| self.patterns(&keys.labels, None, Spelling::Folded)),
             who: self.people(&keys.who, "members"),
             authors: self.people(&keys.authors, "anyone"),
-            allow: keys.allow.map(|list| list.value.into_iter().map(|word| word.value).collect()).unwrap_or_default(),
+            allow: keys.allow.iter().flat_map(|list| &list.value).map(|word| word.value).collect(),
             when: self.expression(keys.when.as_ref(), &kinds, number),
             per: self.per(keys.per.as_ref(), &kinds, number),
-            settle: self.settle(keys.settle.as_ref()),
-            repo: self.inline("repo", keys.repo.as_ref(), &kinds, number, JOB_ROOTS),
-            model: self.inline("model", keys.model.as_ref(), &kinds, number, JOB_ROOTS),
-            agent_type: keys.agent_type.map_or(AgentType::Codegen, |agent| agent.value),
-            prompt: prompt.unwrap_or_default(),
+            settle,
+            settle_max,
+            priority: priority(keys),
+            policy,
+            repo,
+            model,
+            agent_type: keys.agent_type.as_ref().map_or(AgentType::Codegen, |agent| agent.value),
+            prompt,
+            follow_up,
+            reads,
         };
         (self.problems.len() == before).then_some(rule)
     }
@@ -211,26 +240,6 @@ impl Builder<'_> {
         texts(list)
     }
 
-    fn settle(&mut self, text: Option<&At<String>>) -> Option<Duration> {
-        let text = text?;
-        if text.value == "checks" {
-            let help = "say how long it must be quiet, e.g. \"60s\"".to_owned();
-            self.wrong(text, "settle = \"checks\" is not yet supported", Some(help));
-            return None;
-        }
-        match parse_span(&text.value) {
-            Ok(span) if span <= super::SETTLE_MAX => Some(span),
-            Ok(_) => {
-                self.wrong(text, "\"settle\" may be at most 30m, the longest that a job waits for others", None);
-                None
-            }
-            Err(why) => {
-                self.wrong(text, why, None);
-                None
-            }
-        }
-    }
-
     fn per(&mut self, text: Option<&At<String>>, kinds: &[Kind], number: usize) -> Option<Per> {
         let text = text?;
         Some(match text.value.as_str() {
@@ -253,7 +262,7 @@ impl Builder<'_> {
 
     fn expression(&mut self, text: Option<&At<String>>, kinds: &[Kind], number: usize) -> Option<String> {
         let text = text.filter(|text| !text.value.trim().is_empty())?;
-        let findings = check::expression(&text.value, &Scope { roots: ROOTS, kinds, env: &self.env });
+        let findings = check::expression(&text.value, &Scope { roots: ROOTS, kinds, maps: self.maps, env: &self.env });
         // As a template it is compiled once; it was read as one whole expression before.
         let source = format!("{{% if ({}\n) %}}1{{% endif %}}", text.value);
         self.add("when", text, findings, source, number)
@@ -268,17 +277,26 @@ impl Builder<'_> {
         roots: &'static [(&'static str, super::fields::Type)],
     ) -> Option<String> {
         let text = text.filter(|text| !text.value.is_empty())?;
-        let findings = check::template(&text.value, &Scope { roots, kinds, env: &self.env });
+        let findings = check::template(&text.value, &Scope { roots, kinds, maps: self.maps, env: &self.env });
         self.add(key, text, findings, text.value.clone(), number)
     }
 
-    fn prompt(&mut self, keys: &RuleKeys, place: &At<()>, kinds: &[Kind], number: usize) -> Option<String> {
+    fn prompt(
+        &mut self,
+        keys: &RuleKeys,
+        place: &At<()>,
+        policy: &Policy,
+        kinds: &[Kind],
+        number: usize,
+    ) -> Option<String> {
         match (&keys.prompt, &keys.prompt_file) {
             (Some(_), Some(file)) => {
                 self.wrong(file, "the rule has both \"prompt\" and \"prompt_file\"", None);
                 None
             }
-            (None, None) if keys.unread.iter().any(|key| key.starts_with("prompt")) => None,
+            (None, None) if policy.action != Action::Run || keys.unread.iter().any(|key| key.starts_with("prompt")) => {
+                None
+            }
             (None, None) => {
                 self.wrong(place, "the rule has no \"prompt\"", Some("or give a \"prompt_file\"".to_owned()));
                 None
@@ -289,10 +307,16 @@ impl Builder<'_> {
             }
             (Some(prompt), None) => self.inline("prompt", Some(prompt), kinds, number, JOB_ROOTS),
             (None, Some(file)) => {
-                self.include(&file.value, kinds, &mut |builder, why| builder.wrong(file, why, None));
-                Some(file.value.clone())
+                let name = self.template_name(file, &file.value);
+                self.include(&name, kinds, &mut |builder, why| builder.wrong(file, why, None));
+                Some(name)
             }
         }
+    }
+
+    /// The name of a template or file that is named at `place`.
+    fn template_name<T>(&self, place: &At<T>, name: &str) -> String {
+        if self.shipped == Some(place.file) { shipped::marked(name) } else { name.to_owned() }
     }
 
     /// Reports what was found in a template that stands at `text` and adds it under a name that no include can spell.
@@ -316,14 +340,18 @@ impl Builder<'_> {
             let at = At { value: (), file: text.file, span: spot(&fault.span) };
             self.wrong(&at, format!("{key}: {}", fault.message), fault.help);
         }
+        let name = self.template_name(text, &format!("rule {number}: {key}"));
+        let mut includes = Vec::new();
         for (file, span) in findings.includes {
             let at = At { value: (), file: text.file, span: spot(&span) };
+            let file = self.template_name(text, &file);
             self.include(&file, &[], &mut |builder, why| builder.wrong(&at, why, None));
+            includes.push(file);
         }
+        self.reads.insert(name.clone(), (findings.roots, includes));
         if !clean {
             return None;
         }
-        let name = format!("rule {number}: {key}");
         if let Err(error) = self.env.add_template_owned(name.clone(), source) {
             self.wrong(text, format!("{key}: {}", super::print::explain(&error)), None);
             return None;
@@ -333,15 +361,19 @@ impl Builder<'_> {
 
     /// Reads a file of the rules' folder as a template, once, with what it includes itself.
     fn include(&mut self, name: &str, kinds: &[Kind], report: &mut dyn FnMut(&mut Self, String)) {
+        if let Some(at) = self.chain.iter().position(|file| file == name) {
+            let chain = [&self.chain[at..], &[name.to_owned()]].concat().join(" -> ");
+            return report(self, format!("\"{name}\" would include itself without end: {chain}"));
+        }
         if self.outside.contains_key(name) {
             return;
         }
-        let text = match (self.read)(name) {
+        let text = match shipped::file(name).unwrap_or_else(|| (self.read)(name)) {
             Ok(text) => text,
             Err(why) => return report(self, why),
         };
         self.outside.insert(name.to_owned(), text.clone());
-        let findings = check::template(&text, &Scope { roots: JOB_ROOTS, kinds, env: &self.env });
+        let findings = check::template(&text, &Scope { roots: JOB_ROOTS, kinds, maps: self.maps, env: &self.env });
         let clean = findings.faults.is_empty();
         let problem = |message: String, span| Problem::error(name, message).at(&text, span);
         for fault in findings.faults {
@@ -349,13 +381,42 @@ impl Builder<'_> {
             found.help = fault.help;
             self.problems.push(found);
         }
+        self.chain.push(name.to_owned());
+        let mut includes = Vec::new();
         for (file, span) in findings.includes {
+            let file = shipped::join(&file, name);
             self.include(&file, kinds, &mut |builder, why| builder.problems.push(problem(why, span.clone())));
+            includes.push(file);
         }
+        self.chain.pop();
+        self.reads.insert(name.to_owned(), (findings.roots, includes));
         if clean && let Err(error) = self.env.add_template_owned(name.to_owned(), text.clone()) {
             report(self, super::print::explain(&error));
         }
     }
+
+    /// The roots that these templates read, with all that they include.
+    fn roots<'t>(&self, templates: impl Iterator<Item = &'t String>) -> Vec<&'static str> {
+        let mut names: Vec<&String> = templates.collect();
+        let mut roots = Vec::new();
+        let mut at = 0;
+        while let Some(name) = names.get(at) {
+            at += 1;
+            let Some((own, includes)) = self.reads.get(*name) else { continue };
+            roots.extend(own);
+            for include in includes.iter().filter(|include| !names.contains(include)).collect::<Vec<_>>() {
+                names.push(include);
+            }
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+/// The name of a rules file without its folders.
+pub(super) fn file_name(origin: &str) -> &str {
+    origin.rsplit(['/', '\\']).next().unwrap_or(origin)
 }
 
 fn texts(list: &List) -> Vec<String> {

@@ -23,6 +23,8 @@ pub(super) struct Scope<'a> {
     pub(super) roots: &'static [(&'static str, Type)],
     /// The kinds of events that its rule may get; empty when they cannot be known.
     pub(super) kinds: &'a [Kind],
+    /// The names of the look-ups.
+    pub(super) maps: &'a [String],
     /// Knows the filters and tests.
     pub(super) env: &'a Environment<'static>,
 }
@@ -33,6 +35,8 @@ pub(super) struct Findings {
     pub(super) faults: Vec<Fault>,
     /// The files that it includes.
     pub(super) includes: Vec<(String, std::ops::Range<usize>)>,
+    /// The roots that it reads.
+    pub(super) roots: Vec<&'static str>,
 }
 
 /// Checks a template.
@@ -164,6 +168,7 @@ impl Walk<'_> {
             Expr::Const(_) => Type::Plain,
             Expr::GetAttr(get) => {
                 let of = self.expr(&get.expr);
+                self.map(&get.expr, get.name, get.span());
                 self.field(of, get.name, get.span(), matches!(&get.expr, Expr::Var(_)))
             }
             Expr::GetItem(get) => {
@@ -172,6 +177,7 @@ impl Walk<'_> {
                 match &get.subscript_expr {
                     Expr::Const(key) if key.value.as_str().is_some() => {
                         let key = key.value.as_str().unwrap_or_default().to_owned();
+                        self.map(&get.expr, &key, get.span());
                         self.field(of, &key, get.span(), matches!(&get.expr, Expr::Var(_)))
                     }
                     _ => element(of),
@@ -278,13 +284,26 @@ impl Walk<'_> {
         if let Some((_, kind)) = self.vars.iter().rev().find(|(var, _)| var == name) {
             return *kind;
         }
-        if let Some((_, kind)) = scope.roots.iter().find(|(root, _)| *root == name) {
+        if let Some((root, kind)) = scope.roots.iter().find(|(root, _)| *root == name) {
+            self.found.roots.push(root);
             return *kind;
         }
         let help =
             nearest(name, scope.roots.iter().map(|(root, _)| *root)).map(|near| format!("did you mean \"{near}\"?"));
         self.fault(span, format!("there is no \"{name}\" here"), help);
         Type::Any
+    }
+
+    /// A look-up that no file has would fail at every event.
+    fn map(&mut self, of: &Expr<'_>, name: &str, span: Span) {
+        let is_maps =
+            matches!(of, Expr::Var(var) if var.id == "maps" && !self.vars.iter().any(|(own, _)| own == var.id));
+        if is_maps && !self.scope.maps.iter().any(|map| map == name) {
+            let near = nearest(name, self.scope.maps.iter().map(String::as_str));
+            let help = near
+                .map_or_else(|| format!("add [maps.{name}] to the rules"), |near| format!("did you mean \"{near}\"?"));
+            self.fault(span, format!("there is no map \"{name}\""), Some(help));
+        }
     }
 
     fn field(&mut self, of: Type, name: &str, span: Span, of_root: bool) -> Type {

@@ -1,19 +1,21 @@
 //! Compiles the texts of rule files into a rule set, reporting every problem at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use minijinja::{Environment, Value};
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::build::Builder;
+use super::build::{Builder, file_name};
 use super::file::{RuleKeys, RulesFile, TestKeys};
 use super::index::Index;
+use super::limits::Ceilings;
 use super::read::{At, Read, Reader, Text};
 use super::rule::Rule;
-use super::{Loaded, RuleSet, RuleTest, print};
-use crate::model::problem::{Problem, Severity};
+use super::{Loaded, RuleSet, RuleTest, print, shipped};
+use crate::model::policy::{Limit, Terms};
+use crate::model::problem::{Problem, Severity, nearest};
 
 /// Reads the text of a file in the rules' folder: prompt files and includes.
 pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
@@ -21,24 +23,38 @@ pub type ReadFile<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 /// Groups by name.
 pub(super) type Groups = BTreeMap<String, Vec<String>>;
 
-/// Compiles rule files, each `(origin, text)`, in their order; pure but for `read`.
-pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
-    let sources: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
+/// Compiles rule files, each `(origin, text)`, in their order, under the terms of the settings; pure but for `read`.
+pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>) -> Loaded {
+    let mut sources: Vec<Text> = files.into_iter().map(|(origin, text)| Text { origin, text }).collect();
     let mut problems = Vec::new();
     let parsed: Vec<RulesFile> =
         sources.iter().enumerate().filter_map(|(file, source)| parse(file, source, &mut problems)).collect();
-    let gathered = gather(parsed, &sources, &mut problems);
+    let mut gathered = gather(parsed, &sources, &mut problems);
+    let ceilings = Ceilings::new(terms, &mut problems);
+    ceilings.unused(&sources.iter().map(|text| file_name(&text.origin)).collect::<Vec<_>>(), &mut problems);
+    let shipped = gathered.rules.iter().any(|rule| rule.value.r#use.is_some()).then(|| {
+        let text = Text { origin: shipped::ORIGIN.to_owned(), text: shipped::RULES.to_owned() };
+        let parsed = parse(sources.len(), &text, &mut problems);
+        sources.push(text);
+        gather(parsed.into_iter().collect(), &sources, &mut problems)
+    });
+    let maps: Vec<String> = gathered.maps.keys().cloned().collect();
     let mut builder = Builder {
         texts: &sources,
         problems,
         groups: &gathered.groups,
+        maps: &maps,
+        ceilings: &ceilings,
+        shipped: shipped.as_ref().map(|_| sources.len() - 1),
         env: print::environment(),
         read,
         outside: BTreeMap::new(),
+        chain: Vec::new(),
+        reads: HashMap::new(),
     };
-    let defaults = gathered.defaults.map(|defaults| defaults.value).unwrap_or_default();
+    let defaults = gathered.defaults.take().map(|defaults| defaults.value).unwrap_or_default();
     let mut names: HashMap<String, At<()>> = HashMap::new();
-    let mut rules: Vec<Rule> = Vec::new();
+    let (mut rules, mut places): (Vec<Rule>, Vec<At<()>>) = (Vec::new(), Vec::new());
     for keys in gathered.rules {
         if let Some(name) = &keys.value.name {
             if let Some(first) = names.get(&name.value) {
@@ -50,15 +66,28 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
             names.entry(name.value.clone()).or_insert_with(|| name.put(()));
         }
         let place = keys.put(());
-        rules.extend(builder.rule(keys.value.over(&defaults), &place, rules.len()));
+        let number = rules.len();
+        let own = keys.value.clone();
+        let name = own.name.as_ref().map_or_else(|| place.clone(), |name| name.put(()));
+        let keys = match &shipped {
+            Some(shipped) => begin_with(shipped, keys.value, &defaults, &mut builder),
+            None => keys.value.over(&defaults),
+        };
+        if let Some(rule) = builder.rule(&keys, &place, number) {
+            builder.doubts(&own, &rule);
+            rules.push(rule);
+            places.push(name);
+        }
+    }
+    if !builder.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        builder.together(&rules, &places);
     }
     let tests = gathered.tests.into_iter().filter_map(|keys| builder.test(keys, &names)).collect();
     let Builder { env, mut problems, outside, .. } = builder;
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     problems.retain(|problem| {
-        let first = !seen.contains(problem);
-        seen.push(problem.clone());
-        first
+        let place = problem.place.as_ref().map(|place| (place.line, place.column));
+        seen.insert((problem.origin.clone(), place, problem.message.clone()))
     });
     let order = |problem: &Problem| {
         let file = sources.iter().position(|source| source.origin == problem.origin).unwrap_or(sources.len());
@@ -67,8 +96,27 @@ pub fn compile(files: Vec<(String, String)>, read: &ReadFile<'_>) -> Loaded {
     problems.sort_by_key(order);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     let hash = hash(&sources, &outside);
-    let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, hash));
+    let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, ceilings.all, hash));
     Loaded { rules, problems }
+}
+
+/// The keys of a rule over those of the shipped rule that it uses, if it does, over the defaults.
+fn begin_with(shipped: &Gathered, keys: RuleKeys, defaults: &RuleKeys, builder: &mut Builder<'_>) -> RuleKeys {
+    let Some(used) = keys.r#use.clone().filter(|used| !used.value.is_empty()) else { return keys.over(defaults) };
+    let Some(base) = shipped::find(&shipped.rules, &used.value) else {
+        let near = nearest(&used.value, shipped::names(&shipped.rules));
+        let help = near.map_or_else(
+            || format!("there are {}", shipped::names(&shipped.rules).collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        builder.wrong(&used, format!("there is no shipped rule \"{}\"", used.value), Some(help));
+        return keys.over(defaults);
+    };
+    let own = keys.over(&base).over(defaults);
+    match &shipped.defaults {
+        Some(theirs) => own.over(&theirs.value),
+        None => own,
+    }
 }
 
 fn finish(
@@ -76,12 +124,13 @@ fn finish(
     tests: Vec<RuleTest>,
     env: Environment<'static>,
     maps: BTreeMap<String, BTreeMap<String, String>>,
+    ceilings: Vec<Limit>,
     hash: String,
 ) -> RuleSet {
     let index = Index::build(&rules);
     let names = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
     let maps = Value::from_pairs(maps.into_iter().map(|(name, map)| (name, Value::from_pairs(map))));
-    RuleSet { rules, names, index, tests, env, maps, hash }
+    RuleSet { rules, names, index, tests, env, maps, ceilings, hash }
 }
 
 /// The hash covers what the files say, not what they are called: the texts, then prompt files and includes by name.

@@ -5,26 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::read::{At, Read, Reader, table, words};
-
-/// Keys of the language that a rule cannot use yet, with the value that each counts as.
-const LATER: &[(&str, &str)] = &[
-    ("owner", "\"\""),
-    ("use", "\"\""),
-    ("one_of", "\"\""),
-    ("checks", "[\"**\"]"),
-    ("settle_max", "\"30m\""),
-    ("limits", "{ attempts = 3 }"),
-    ("approval", "\"never\""),
-    ("hours", "\"always\""),
-    ("priority", "\"normal\""),
-    ("action", "\"run\""),
-    ("then", "[\"start\"]"),
-    ("on_stale", "\"leave\""),
-    ("follow_up", "\"\""),
-];
-
-const NONE_LATER: &[(&str, &str)] = &[];
+use super::read::{At, Read, Reader, Texts, table, words};
 
 words! {
     /// Whether a rule acts.
@@ -53,6 +34,54 @@ words! {
 }
 
 words! {
+    /// How soon a job is sent.
+    pub(super) enum Haste {
+        /// Before all others that nobody waits for.
+        Urgent = "urgent",
+        /// The usual.
+        Normal = "normal",
+        /// When nothing else is to be done.
+        Background = "background",
+    }
+}
+
+words! {
+    /// What a rule may ask of the service.
+    pub(super) enum Deed {
+        /// A run.
+        Run = "run",
+        /// Set-up commands for the repository.
+        SetupCommands = "setup_commands",
+        /// Codegen leaves the change alone until it is unbanned.
+        Ban = "ban",
+    }
+}
+
+words! {
+    /// What a job may do with its prompt.
+    pub(super) enum Way {
+        /// Tell the run that worked on the same subject.
+        Resume = "resume",
+        /// Start a run.
+        Start = "start",
+        /// Hold the job for a person.
+        Hold = "hold",
+    }
+}
+
+words! {
+    /// What is done about a run whose work became stale.
+    pub(super) enum Stale {
+        /// Nothing.
+        Leave = "leave",
+        /// The run is told.
+        Tell = "tell",
+        /// The change is banned, which stops its agents.
+        Ban = "ban",
+    }
+}
+
+words! {
     /// The agents that the service offers.
     pub(super) enum AgentType {
         /// Codegen's own.
@@ -65,7 +94,7 @@ words! {
 table! {
     /// A rules file of hookrun.
     #[schemars(title = "hookrun rules")]
-    struct RulesFile("a rules file", later NONE_LATER) {
+    struct RulesFile("a rules file") {
         /// Keys that every rule of all files begins with; a rule's own key replaces it. One file may have it.
         defaults: RuleKeys,
         /// Names for lists: "@payments" in repos, "@pay-devs" in who and authors.
@@ -81,17 +110,25 @@ table! {
 
 table! {
     /// One rule: when something happened (`on`), where, and by whom, an agent is started with a prompt.
-    struct RuleKeys("a rule", later LATER) {
+    struct RuleKeys("a rule") {
         /// Its name, unique over all files.
         name: String,
+        /// Who answers for it, e.g. "payments".
+        owner: String,
+        /// The shipped rule that it begins with, e.g. "fix-failed-checks"; its own keys replace that one's.
+        r#use: String,
         /// "live"; "shadow": decides and records, can never send; "off".
         mode: Mode,
+        /// A word, e.g. "ci": of the rules with this word only the first that matches an event acts.
+        one_of: String,
         /// What happened: kinds such as "ci.failed", or the host's own names such as "github:push".
         on: Vec<At<String>>,
         /// The new value: the label added, the status moved to, the assignee, the review state. Empty: any.
         to: Vec<At<String>>,
         /// For comment.created: words at the start of a line, not quoted; what follows is event.comment.args.
         command: Vec<At<String>>,
+        /// For ci.*: at least one failed check has such a name; what "!x" bars never counts.
+        checks: Vec<At<String>>,
         /// Repositories; ["**"] means all, said on purpose. `*` stops at "/", `**` does not, "!x" bars.
         repos: Vec<At<String>>,
         /// Projects of a tracker, e.g. "OPS".
@@ -112,8 +149,24 @@ table! {
         when: String,
         /// One job for all events of a: "commit", "subject", "branch", "event", or a template.
         per: String,
-        /// How long it must be quiet before the job is sent, e.g. "60s".
+        /// How long it must be quiet before the job is sent, e.g. "60s"; "checks": until every check of the commit has ended.
         settle: String,
+        /// After how long it is sent whatever still comes.
+        settle_max: String,
+        /// How often and how much.
+        limits: LimitKeys,
+        /// Whether a person must agree before anything is sent.
+        approval: ApprovalKey,
+        /// When jobs may be sent, e.g. "Mon-Fri 07:00-19:00"; "always".
+        hours: String,
+        /// How soon a job is sent when several could be.
+        priority: Haste,
+        /// What is asked of the service.
+        action: Deed,
+        /// What a job does, in this order of preference.
+        then: Vec<At<Way>>,
+        /// What is done about a run whose head has moved or whose change was closed.
+        on_stale: Stale,
         /// The repository to work in, a template; `repos` must allow it.
         repo: String,
         /// The model, a template; empty: Codegen's own choice.
@@ -124,13 +177,76 @@ table! {
         prompt: String,
         /// The same from a file in the rules' folder.
         prompt_file: String,
+        /// What a run is told instead when it is resumed, a template; empty: the prompt.
+        follow_up: String,
+    }
+}
+
+table! {
+    /// How often and how much: rates such as "10/day" (hour, day, week), caps such as "1 running", one or a list of them.
+    struct LimitKeys("limits") {
+        /// How many different commits of one subject may be acted upon, over all rules.
+        attempts: u32,
+        /// For one subject.
+        subject: Texts,
+        /// For the rule.
+        rule: Texts,
+        /// For one repository.
+        repo: Texts,
+        /// For one person who asked.
+        person: Texts,
+    }
+}
+
+table! {
+    /// When a person must agree: above a rate, for the first so many runs, or, with a wait alone, always.
+    struct ApprovalKeys("approval") {
+        /// When the rule has started so many runs in this time already, e.g. "20/day".
+        above: String,
+        /// For the first so many runs of the rule.
+        first: u32,
+        /// For how long a job waits for a person, e.g. "24h"; then the answer is no.
+        wait: String,
+    }
+}
+
+words! {
+    /// Whether a person must agree, in a word.
+    pub(super) enum ApprovalWord {
+        /// Nobody is asked.
+        Never = "never",
+        /// Every time.
+        Always = "always",
+    }
+}
+
+/// Whether a person must agree.
+#[derive(Clone, Debug, schemars::JsonSchema)]
+#[schemars(untagged)]
+pub(super) enum ApprovalKey {
+    /// In a word.
+    Word(ApprovalWord),
+    /// Sometimes, or for a limited time.
+    Keys(ApprovalKeys),
+}
+
+impl Read for ApprovalKey {
+    fn read(name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => ApprovalWord::read(name, value, reader).map(Self::Word),
+            DeValue::Table(_) => ApprovalKeys::read(name, value, reader).map(Self::Keys),
+            _ => {
+                reader.mistyped(name, value, "text or a table");
+                None
+            }
+        }
     }
 }
 
 table! {
     /// A test of the rules.
     #[schemars(extend("required" = ["name", "delivery", "expect"]))]
-    struct TestKeys("a test", later NONE_LATER) {
+    struct TestKeys("a test") {
         /// What it shows.
         name: String,
         /// Deliveries that came before, files in the rules' folder.
@@ -147,6 +263,12 @@ words! {
     pub(super) enum Decision {
         /// It makes a job.
         Queued = "queued",
+        /// The event joins a job that waits.
+        Joined = "joined",
+        /// The rule has claimed the happening before.
+        Duplicate = "duplicate",
+        /// It comes after the one run of its key was sent.
+        Late = "late",
         /// It is in shadow mode and would make one.
         Shadow = "shadow",
         /// A gate says no.
@@ -161,7 +283,7 @@ words! {
 table! {
     /// What is to come of a test's delivery.
     #[schemars(extend("required" = ["decision"]))]
-    struct ExpectKeys("what a test expects", later NONE_LATER) {
+    struct ExpectKeys("what a test expects") {
         /// The rule; may be left out when only one says anything.
         rule: String,
         /// Its decision.
@@ -183,17 +305,34 @@ pub fn json_schema() -> serde_json::Value {
 }
 
 impl RuleKeys {
-    /// Fills what the rule does not say from the defaults. A prompt of the rule's own replaces either form.
-    pub(super) fn over(self, defaults: &Self) -> Self {
+    /// Fills what the rule does not say from `base`: the shipped rule that it uses, then the defaults. Tables are filled key
+    /// by key. A prompt of the rule's own replaces either form.
+    pub(super) fn over(self, base: &Self) -> Self {
         macro_rules! fill {
-            ($($key:ident)*) => { Self { $($key: self.$key.or_else(|| defaults.$key.clone()),)* ..self } };
+            ($($key:ident)*) => { Self { $($key: self.$key.or_else(|| base.$key.clone()),)* ..self } };
         }
         let own_prompt = self.prompt.is_some() || self.prompt_file.is_some();
-        let mut filled = fill!(mode on to command repos projects branches base labels who authors allow when per settle repo model agent_type);
+        let own_limits = self.limits.clone();
+        let mut filled = fill!(
+            owner mode one_of on to command checks repos projects branches base labels who authors allow when per settle
+            settle_max limits approval hours priority action then on_stale repo model agent_type follow_up
+        );
+        if let (Some(own), Some(base)) = (own_limits, &base.limits) {
+            filled.limits = Some(own.put(own.value.clone().over(&base.value)));
+        }
         if !own_prompt {
-            filled.prompt.clone_from(&defaults.prompt);
-            filled.prompt_file.clone_from(&defaults.prompt_file);
+            filled.prompt.clone_from(&base.prompt);
+            filled.prompt_file.clone_from(&base.prompt_file);
         }
         filled
+    }
+}
+
+impl LimitKeys {
+    fn over(self, base: &Self) -> Self {
+        macro_rules! fill {
+            ($($key:ident)*) => { Self { $($key: self.$key.or_else(|| base.$key.clone()),)* ..self } };
+        }
+        fill!(attempts subject rule repo person)
     }
 }

@@ -7,10 +7,10 @@ use super::rule::Rule;
 use crate::model::event::{Event, Kind};
 
 /// Up to so many rules of one kind are all asked, so that each leaves a verdict, also about another repository; of more,
-/// those whose `repos` or `projects` rule the event out are passed over.
+/// those whose `repos`, `projects` or `branches` rule the event out are passed over.
 const ASK_ALL: usize = 32;
 
-/// Rules by kind or native name, then by repository or project.
+/// Rules by kind or native name, then by repository or project, then by branch.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     kinds: HashMap<Kind, Bucket>,
@@ -21,15 +21,15 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Bucket {
     all: Vec<usize>,
-    repos: Heads,
-    projects: Heads,
+    repos: Heads<Heads<Vec<usize>>>,
+    projects: Heads<Heads<Vec<usize>>>,
 }
 
-/// Rules by the text before the first special character of each of their patterns.
+/// Things by the text before the first special character of each pattern that they stand under.
 #[derive(Debug, Default)]
-struct Heads {
-    exact: HashMap<String, Vec<usize>>,
-    begins: HashMap<String, Vec<usize>>,
+struct Heads<T> {
+    exact: HashMap<String, T>,
+    begins: HashMap<String, T>,
     /// The lengths that occur in `begins`, so that one look-up is made for each of them.
     lengths: Vec<usize>,
 }
@@ -78,43 +78,60 @@ impl Bucket {
             return;
         }
         self.all.push(at);
-        self.repos.add(at, &rule.repos);
-        self.projects.add(at, &rule.projects);
+        for (places, patterns) in [(&mut self.repos, &rule.repos), (&mut self.projects, &rule.projects)] {
+            for place in heads(patterns) {
+                let branches = places.under(place);
+                for branch in heads(&rule.branches) {
+                    let list = branches.under(branch);
+                    if list.last() != Some(&at) {
+                        list.push(at);
+                    }
+                }
+            }
+        }
     }
 
     fn collect(&self, event: &Event, found: &mut Vec<usize>) {
         if self.all.len() <= ASK_ALL {
-            found.extend_from_slice(&self.all);
-        } else if let Some(project) = &event.project {
-            self.projects.collect(project, found);
-        } else {
-            self.repos.collect(event.repo.as_deref().unwrap_or_default(), found);
+            return found.extend_from_slice(&self.all);
+        }
+        let places = match &event.project {
+            Some(project) => self.projects.of(project),
+            None => self.repos.of(event.repo.as_deref().unwrap_or_default()),
+        };
+        for branches in places {
+            match &event.branch {
+                Some(branch) => branches.of(branch).for_each(|list| found.extend_from_slice(list)),
+                // A rule that asks for the branch says then that nobody told it.
+                None => branches.all().for_each(|list| found.extend_from_slice(list)),
+            }
         }
     }
 }
 
-impl Heads {
-    fn add(&mut self, at: usize, patterns: &Patterns) {
-        let mut heads = patterns.heads();
-        if heads.is_empty() {
-            heads.push(("", false));
+/// What a list of patterns is found under; a list that begins with everything is found under the empty text.
+fn heads(patterns: &Patterns) -> Vec<(&str, bool)> {
+    let heads = patterns.heads();
+    if heads.is_empty() { vec![("", false)] } else { heads }
+}
+
+impl<T: Default> Heads<T> {
+    /// What stands under a head; `exact` when that is the whole pattern.
+    fn under(&mut self, (head, exact): (&str, bool)) -> &mut T {
+        if !exact && !self.lengths.contains(&head.len()) {
+            self.lengths.push(head.len());
         }
-        for (head, exact) in heads {
-            let map = if exact { &mut self.exact } else { &mut self.begins };
-            let list = map.entry(head.to_owned()).or_default();
-            if list.last() != Some(&at) {
-                list.push(at);
-            }
-            if !exact && !self.lengths.contains(&head.len()) {
-                self.lengths.push(head.len());
-            }
-        }
+        let map = if exact { &mut self.exact } else { &mut self.begins };
+        map.entry(head.to_owned()).or_default()
     }
 
-    fn collect(&self, name: &str, found: &mut Vec<usize>) {
-        let exact = self.exact.get(name).into_iter();
-        let begins =
-            self.lengths.iter().filter_map(|length| name.get(..*length)).filter_map(|head| self.begins.get(head));
-        exact.chain(begins).for_each(|list| found.extend_from_slice(list));
+    /// Everything that may mean the name.
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a T> {
+        let begins = self.lengths.iter().filter_map(|length| self.begins.get(name.get(..*length)?));
+        self.exact.get(name).into_iter().chain(begins)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.begins.values())
     }
 }

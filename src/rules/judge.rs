@@ -23,6 +23,8 @@ pub struct Occasion<'a> {
     pub facts: Option<&'a Facts>,
     /// The key of its subject, as stored; may be empty.
     pub subject_key: &'a str,
+    /// The ticket or issue that the subject belongs to; empty when it stands for itself.
+    pub context: &'a str,
     /// The body as JSON; it is parsed only where a rule that matched so far reads `event.payload`.
     pub payload: &'a Bytes,
     /// The kind of the source.
@@ -85,21 +87,22 @@ impl Refusal {
 /// rule adds to it.
 pub(super) fn judge(
     rule: &Rule,
-    event: &Event,
+    event: &Arc<Event>,
     occasion: &Occasion<'_>,
     env: &Environment<'static>,
     maps: &Mini,
-) -> Result<(String, Event), Refusal> {
+) -> Result<(String, Arc<Event>), Refusal> {
     place(rule, event, occasion)?;
+    inside(rule, event, occasion)?;
+    checks(rule, event)?;
     labels(rule, event, occasion)?;
-    let event = with_args(rule, event).ok_or_else(|| {
+    let event = as_seen(rule, event).ok_or_else(|| {
         Refusal::new(Ruling::NoMatch, "command: not in the comment".to_owned(), "command", json!(rule.command))
     })?;
     admit::admit(rule, &event, occasion)?;
-    let event = Arc::new(event);
     when(rule, &event, occasion, env, maps)?;
     let key = key(rule, &event, occasion, env, maps)?;
-    Ok((key, Arc::unwrap_or_clone(event)))
+    Ok((key, event))
 }
 
 fn place(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Refusal> {
@@ -141,6 +144,37 @@ fn place(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Refu
     Ok(())
 }
 
+/// The settings may keep the rules of a file to some repositories and projects, whatever the rules say.
+fn inside(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Refusal> {
+    if rule.ceiling.is_all() {
+        return Ok(());
+    }
+    let place = event.repo.as_ref().or(event.project.as_ref());
+    if place.is_some_and(|place| rule.ceiling.allow(place, occasion.from())) {
+        return Ok(());
+    }
+    let shown = place.map_or("an event without a repository", String::as_str);
+    let reason = format!("ceiling: the settings keep {} out of {}", rule.policy.file, print::line(shown, 100));
+    Err(Refusal::denied(reason, "ceiling", json!(shown)))
+}
+
+/// A failed check must have a name that the rule wants. Of suites and pipelines as a whole nobody knows which checks failed.
+fn checks(rule: &Rule, event: &Event) -> Result<(), Refusal> {
+    if rule.checks.is_all() || !event.kind.is_some_and(Kind::is_ci) {
+        return Ok(());
+    }
+    let names: Vec<&str> =
+        event.checks.iter().filter(|check| !check.aggregate).map(|check| check.name.as_str()).collect();
+    if names.is_empty() {
+        let reason = "checks: the event names no single check".to_owned();
+        return Err(Refusal::new(Ruling::NoMatch, reason, "checks", json!([])));
+    }
+    if names.iter().any(|name| rule.checks.allow_anywhere(name)) {
+        return Ok(());
+    }
+    Err(Refusal::no_match("checks", names))
+}
+
 fn labels(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Refusal> {
     let Some(wanted) = &rule.labels else { return Ok(()) };
     let from = occasion.from();
@@ -174,14 +208,20 @@ fn unknown(what: &str, occasion: &Occasion<'_>) -> Refusal {
     Refusal::denied(format!("{what} unknown{help}"), what, Value::Null)
 }
 
-/// The event with what follows the rule's command, when the rule has one and the event is a comment.
-pub(super) fn with_args(rule: &Rule, event: &Event) -> Option<Event> {
-    let mut event = event.clone();
+/// The event as the rule sees it: with what follows its command, and without the checks that never count; `None` when it is
+/// a comment without the command.
+pub(super) fn as_seen(rule: &Rule, event: &Arc<Event>) -> Option<Arc<Event>> {
+    let mut seen = event.clone();
     if event.kind == Some(Kind::CommentCreated) && !rule.command.is_empty() {
-        let comment = event.comment.as_mut()?;
-        comment.args = Some(command::args(&comment.body, &rule.command)?);
+        let args = command::args(&event.comment.as_ref()?.body, &rule.command)?;
+        if let Some(comment) = &mut Arc::make_mut(&mut seen).comment {
+            comment.args = Some(args);
+        }
     }
-    Some(event)
+    if event.checks.iter().any(|check| rule.bars_check(check)) {
+        Arc::make_mut(&mut seen).checks.retain(|check| !rule.bars_check(check));
+    }
+    Some(seen)
 }
 
 fn when(

@@ -6,7 +6,7 @@
 //!                    gates::ask(Snapshot, Policy) ─> GateAnswer                       in the transaction that releases it
 //! ```
 //!
-//! Nothing here does input or output except `load.rs`.
+//! Nothing here does input or output except `load.rs`. What is in force is asked of `Live`, which `Reload` keeps up to date.
 
 mod admit;
 mod build;
@@ -19,41 +19,50 @@ mod file;
 pub mod gates;
 mod index;
 mod judge;
+mod limits;
 mod live;
 mod load;
+mod native;
+mod on_stale;
 mod pattern;
 mod payload;
 mod people;
 mod print;
 mod read;
+mod reload;
 mod render;
+mod request;
 mod rule;
+mod shipped;
+mod warn;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::{Environment, Value};
 use serde::Serialize;
 
 use crate::model::decision::{Ruling, Verdict};
-use crate::model::event::{Event, Kind, MOMENT};
+use crate::model::event::Event;
 use crate::model::job::JobRequest;
-use crate::model::policy::Policy;
+use crate::model::policy::{Limit, Policy};
 use crate::model::problem::Problem;
 
 pub use compile::{ReadFile, compile};
 pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
-pub use live::Live;
+pub use live::{InForce, Live};
 pub use load::load;
 pub use pattern::Places;
+pub use reload::{Look, Reload, drawn};
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
 
 use judge::Refusal;
-use rule::{Per, Rule};
+use rule::Rule;
 
-/// How long a job waits for more events at most.
+/// How long a job waits for more events at most, when its rule does not say.
 pub const SETTLE_MAX: Duration = Duration::from_mins(30);
 
 /// What reading rule files gave.
@@ -74,6 +83,8 @@ pub struct RuleSet {
     tests: Vec<RuleTest>,
     env: Environment<'static>,
     maps: Value,
+    /// The ceilings over all rules together.
+    ceilings: Vec<Limit>,
     hash: String,
 }
 
@@ -82,6 +93,8 @@ pub struct RuleSet {
 pub struct RuleSummary {
     /// Its name.
     pub name: String,
+    /// Who answers for it; empty when it does not say.
+    pub owner: String,
     /// `live`, `shadow` or `off`.
     pub mode: &'static str,
     /// What it is about, as the file says it.
@@ -124,6 +137,8 @@ pub struct Judgement {
     pub request: Option<JobRequest>,
     /// What would be sent if this were the only event of the job; also for a rule in shadow mode.
     pub rendered: Option<Rendered>,
+    /// The rule's `one_of`: of the rules with this word only the first that asks for a job acts.
+    pub one_of: Option<String>,
 }
 
 impl RuleSet {
@@ -136,6 +151,7 @@ impl RuleSet {
     pub fn rules(&self) -> impl Iterator<Item = RuleSummary> {
         self.rules.iter().map(|rule| RuleSummary {
             name: rule.name.clone(),
+            owner: rule.owner.clone(),
             mode: rule.mode.as_str(),
             on: rule.on_text.clone(),
             repos: rule.repos_text.clone(),
@@ -153,20 +169,36 @@ impl RuleSet {
         !self.index.candidates(event).is_empty()
     }
 
-    /// Asks every rule whose `on` names the event; where more than 32 rules wait for events of its kind, those whose `repos`
-    /// or `projects` cannot mean it are passed over without a verdict. `event` of a verdict is left at 0: the caller knows
-    /// which event of the delivery it asked about.
+    /// Asks every rule whose `on` names the event, in the order of the files; where more than 32 rules wait for events of its
+    /// kind, those whose `repos`, `projects` or `branches` cannot mean it are passed over without a verdict. `event` of a
+    /// verdict is left at 0: the caller knows which event of the delivery it asked about.
     pub fn judge(&self, occasion: &Occasion<'_>) -> Vec<Judgement> {
         let event = complete(occasion.event, occasion.facts);
+        let candidates = self.index.candidates(&event);
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let event = Arc::new(event.into_owned());
         let from = occasion.from();
-        let candidates = self.index.candidates(&event).into_iter().map(|at| &self.rules[at]);
-        candidates.filter(|rule| rule.on.matches(&event, from)).map(|rule| self.ask(rule, &event, occasion)).collect()
+        // The rule that acted for each word of `one_of`.
+        let mut acted: HashMap<&str, &str> = HashMap::new();
+        let mut said = Vec::new();
+        for rule in candidates.into_iter().map(|at| &self.rules[at]).filter(|rule| rule.on.matches(&event, from)) {
+            let word = rule.one_of.as_deref();
+            let judgement = self.ask(rule, &event, occasion, word.and_then(|word| acted.get(word).copied()));
+            if let Some(word) = word.filter(|_| judgement.request.is_some()) {
+                acted.insert(word, &rule.name);
+            }
+            said.push(judgement);
+        }
+        said
     }
 
-    fn ask(&self, rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Judgement {
-        let mut verdict = Verdict {
+    /// Asks one rule; `acted` is the rule with the same word of `one_of` that acts already.
+    fn ask(&self, rule: &Rule, event: &Arc<Event>, occasion: &Occasion<'_>, acted: Option<&str>) -> Judgement {
+        let verdict = Verdict {
             rule: rule.name.clone(),
-            decision: Ruling::Queued,
+            decision: Ruling::NoMatch,
             reason: String::new(),
             inputs: serde_json::Map::new(),
             rules_hash: self.hash.clone(),
@@ -175,68 +207,69 @@ impl RuleSet {
             key: None,
             job: None,
         };
+        let mut said = Judgement { verdict, request: None, rendered: None, one_of: rule.one_of.clone() };
+        let verdict = &mut said.verdict;
         if rule.mode == Mode::Off {
-            verdict.decision = Ruling::NoMatch;
             "mode: the rule is off".clone_into(&mut verdict.reason);
-            return Judgement { verdict, request: None, rendered: None };
+            return said;
         }
-        let answer = judge::judge(rule, event, occasion, &self.env, &self.maps).and_then(|(key, event)| {
-            let told = Told {
-                event: &event,
-                payload: Some(occasion.payload),
-                delivery: occasion.delivery,
-                received_at: crate::model::clock::Timestamp::default(),
-            };
-            let rendered =
-                render::render(rule, &[told], &JobContext::first(occasion.instance_key), &self.env, &self.maps);
-            rendered.map(|rendered| (key, rendered)).map_err(|error| match error {
-                RenderError::Template(what, why) => Refusal::failed(what, &why),
-                other => Refusal::failed("repo", &other.to_string()),
-            })
-        });
+        if let Some(acted) = acted {
+            verdict.reason = format!("one_of {}: {acted} acts", rule.one_of.as_deref().unwrap_or_default());
+            return said;
+        }
+        let answer = judge::judge(rule, event, occasion, &self.env, &self.maps)
+            .and_then(|(key, seen)| Ok((key, self.first_prompt(rule, &seen, occasion)?)));
         match answer {
             Err(refusal) => {
                 verdict.decision = refusal.decision;
                 verdict.reason = refusal.reason;
                 verdict.inputs = refusal.inputs;
-                Judgement { verdict, request: None, rendered: None }
             }
             Ok((key, rendered)) => {
                 verdict.happening = Some(event.happening.clone());
                 verdict.key = Some(key.clone());
-                let live = rule.mode == Mode::Live;
-                "every condition holds".clone_into(&mut verdict.reason);
-                if !live {
+                said.rendered = Some(rendered);
+                if rule.mode == Mode::Live {
+                    verdict.decision = Ruling::Queued;
+                    "every condition holds".clone_into(&mut verdict.reason);
+                    said.request = Some(request::request(rule, event, occasion, key));
+                } else {
                     verdict.decision = Ruling::Shadow;
                     "shadow: every condition holds, but the rule can never send".clone_into(&mut verdict.reason);
                 }
-                let request = live.then(|| JobRequest {
-                    rule: rule.name.clone(),
-                    per_commit: rule.per(event.kind) == Per::Commit,
-                    key,
-                    happening: event.happening.clone(),
-                    claim_for: event.momentary.then_some(MOMENT),
-                    subject: occasion.subject_key.to_owned(),
-                    repo: event.repo.clone().or_else(|| event.project.clone()),
-                    sha: event.sha.clone(),
-                    failing: matches!(event.kind, Some(Kind::CiFailed | Kind::DeploymentFailed)),
-                    settle: rule.settle(event.kind),
-                    settle_max: SETTLE_MAX,
-                    ..JobRequest::default()
-                });
-                Judgement { verdict, request, rendered: Some(rendered) }
             }
+        }
+        said
+    }
+
+    /// What would be sent if this were the only event of the job.
+    fn first_prompt(&self, rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<Rendered, Refusal> {
+        let told = Told {
+            event,
+            payload: Some(occasion.payload),
+            delivery: occasion.delivery,
+            received_at: crate::model::clock::Timestamp::default(),
+        };
+        let job = JobContext::first(occasion.instance_key);
+        render::render(rule, &[told], &job, &self.env, &self.maps).map_err(|error| match error {
+            RenderError::Template(what, why) => Refusal::failed(what, &why),
+            RenderError::Ceiling(ref repo, _) => Refusal::denied(error.to_string(), "ceiling", repo.clone().into()),
+            other => Refusal::failed("repo", &other.to_string()),
+        })
+    }
+
+    /// What the rule says about its jobs, under the ceilings of the settings; the usual, if there is no such rule any more.
+    pub fn policy(&self, rule: &str) -> Policy {
+        let rules_hash = self.hash.clone();
+        match self.names.get(rule) {
+            Some(at) => Policy { rules_hash, ..self.rules[*at].policy.clone() },
+            None => Policy { rules_hash, limits: self.ceilings.clone(), ..Policy::default() },
         }
     }
 
-    /// What the rule says about its jobs; the usual, if there is no such rule any more.
-    pub fn policy(&self, rule: &str) -> Policy {
-        let _ = rule;
-        Policy { rules_hash: self.hash.clone(), ..Policy::default() }
-    }
-
     /// Renders the prompt, repository and model of a job of the rule `rule`, from its events in the order of joining, under
-    /// the rules in force now. `event` in templates is the newest of them.
+    /// the rules in force now. `event` in templates is the newest of them. When a run is resumed and the rule has a
+    /// `follow_up`, that is the prompt.
     pub fn render(&self, rule: &str, events: &[Told<'_>], job: &JobContext<'_>) -> Result<Rendered, RenderError> {
         let rule = self.names.get(rule).map(|at| &self.rules[*at]).ok_or(RenderError::RuleGone)?;
         match rule.mode {

@@ -97,6 +97,39 @@ impl Patterns {
         self.barred.iter().any(|pattern| pattern.is_for(from) && pattern.hits(name))
     }
 
+    /// Whether one of the `!` patterns means the name, whatever source it names.
+    pub(super) fn bars_anywhere(&self, name: &str) -> bool {
+        self.barred.iter().any(|pattern| pattern.hits(name))
+    }
+
+    /// Whether a name may be meant both here and by the pattern `other`. A plain name is told for sure; of two patterns
+    /// only the plain text before their first special characters is compared.
+    pub(super) fn may_meet(&self, other: &str) -> bool {
+        let (_, other) = split_prefix(other);
+        let begins = head(other);
+        if begins.len() == other.len() {
+            return self.allow_anywhere(other);
+        }
+        let meets = |pattern: &Pattern| match pattern.form {
+            Form::Exact => pattern.text.starts_with(begins),
+            _ => begins.starts_with(head(&pattern.text)) || head(&pattern.text).starts_with(begins),
+        };
+        self.wanted.is_empty() || self.wanted.iter().any(meets)
+    }
+
+    /// Whether everything that `other` means is meant here too, as far as that is plain.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let wants = |theirs: &Pattern| self.wanted.iter().any(|pattern| pattern.covers(theirs));
+        // A list that wants nothing in particular wants everything.
+        let all = |list: &Self| list.wanted.is_empty();
+        self.bars_no_more(other) && (all(self) || self.is_all() || !all(other) && other.wanted.iter().all(wants))
+    }
+
+    /// Whether everything that is barred here is barred by `other` too, as far as that is plain.
+    pub(super) fn bars_no_more(&self, other: &Self) -> bool {
+        self.barred.iter().all(|bar| other.barred.iter().any(|theirs| theirs.covers(bar)))
+    }
+
     /// Whether every name is meant, an unknown one too.
     pub(super) fn is_all(&self) -> bool {
         self.barred.is_empty()
@@ -153,6 +186,20 @@ impl Pattern {
 
     fn is_for(&self, from: From<'_>) -> bool {
         self.prefix.as_deref().is_none_or(|prefix| from.is(prefix))
+    }
+
+    /// Whether it means everything that `other` means, as far as that is plain.
+    fn covers(&self, other: &Self) -> bool {
+        if self.prefix.is_some() && self.prefix != other.prefix {
+            return false;
+        }
+        self.text == other.text
+            || match (&self.form, &other.form) {
+                (Form::All, _) => true,
+                (_, Form::Exact) => self.hits(&other.text),
+                (Form::Below(above), _) => head(&other.text).starts_with(above.as_str()),
+                _ => false,
+            }
     }
 
     fn hits(&self, name: &str) -> bool {

@@ -3,13 +3,13 @@
 use super::pattern::{From, split_prefix};
 
 /// A list of people, groups already laid out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct People {
     wanted: Vec<Entry>,
     barred: Vec<Entry>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Entry {
     Members,
     Anyone,

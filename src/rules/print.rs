@@ -28,6 +28,7 @@ pub(super) fn environment() -> Environment<'static> {
         env.remove_global(function);
     }
     env.add_filter("fence", fence);
+    env.set_path_join_callback(|name, by| super::shipped::join(name, by).into());
     env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL));

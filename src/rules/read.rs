@@ -126,9 +126,61 @@ impl<T: Read> Read for BTreeMap<String, At<T>> {
     }
 }
 
+/// A whole number that is not negative.
+impl Read for u32 {
+    fn read(name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        let DeValue::Integer(number) = value.get_ref() else {
+            reader.mistyped(name, value, "a number");
+            return None;
+        };
+        let read = Self::from_str_radix(number.as_str(), number.radix()).ok();
+        if read.is_none() {
+            reader.wrong(value.span(), format!("\"{name}\" must be a whole number from 0 to {}", Self::MAX), None);
+        }
+        read
+    }
+}
+
+/// A text, or a list of texts.
+#[derive(Clone, Debug)]
+pub(super) struct Texts(pub(super) Vec<At<String>>);
+
+impl Read for Texts {
+    fn read(name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(_) => Some(Self(vec![reader.at(name, value)?])),
+            DeValue::Array(_) => Vec::read(name, value, reader).map(Self),
+            _ => {
+                reader.mistyped(name, value, "text or a list");
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for Texts {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (one, many) = (generator.subschema_for::<String>(), generator.subschema_for::<Vec<String>>());
+        schemars::json_schema!({ "anyOf": [one, many] })
+    }
+}
+
+/// A key as files spell it; in the code some need a mark, because they are words of Rust.
+pub(super) fn spelt(key: &'static str) -> &'static str {
+    key.strip_prefix("r#").unwrap_or(key)
+}
+
 /// Declares a table: its keys, how each is read, and its schema, from one list.
 macro_rules! table {
-    ($(#[$meta:meta])* struct $name:ident($what:literal, later $later:expr) { $($(#[$doc:meta])* $key:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* struct $name:ident($what:literal) { $($(#[$doc:meta])* $key:ident: $type:ty,)* }) => {
         #[derive(Clone, Debug, Default, schemars::JsonSchema)]
         $(#[$meta])*
         #[schemars(deny_unknown_fields)]
@@ -139,31 +191,24 @@ macro_rules! table {
             pub(super) unread: Vec<&'static str>,
         }
 
-        impl $name {
-            /// Every key.
-            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
-        }
-
         impl Read for $name {
             fn read(name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
+                use crate::rules::read::spelt;
                 let DeValue::Table(table) = value.get_ref() else {
                     reader.mistyped(name, value, "a table");
                     return None;
                 };
                 let mut read = Self::default();
                 for (key, value) in table {
-                    match key.get_ref().as_ref() {
-                        $(stringify!($key) => {
-                            read.$key = reader.at(stringify!($key), value);
-                            if read.$key.is_none() {
-                                read.unread.push(stringify!($key));
-                            }
-                        })*
-                        other if $later.iter().any(|(later, _)| *later == other) => {
-                            reader.later(other, key.span(), value.span(), $later);
+                    let word = key.get_ref().as_ref();
+                    $(if word == spelt(stringify!($key)) {
+                        read.$key = reader.at(word, value);
+                        if read.$key.is_none() {
+                            read.unread.push(spelt(stringify!($key)));
                         }
-                        other => reader.unknown($what, other, key.span(), Self::KEYS),
-                    }
+                        continue;
+                    })*
+                    reader.unknown($what, word, key.span(), &[$(spelt(stringify!($key))),*]);
                 }
                 Some(read)
             }
@@ -171,19 +216,6 @@ macro_rules! table {
     };
 }
 pub(super) use table;
-
-impl Reader<'_> {
-    /// Reports a key of the language that is not built yet, unless it only says its default.
-    pub(super) fn later(&mut self, key: &str, at: Range<usize>, value: Range<usize>, later: &[(&str, &str)]) {
-        let plain = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>().replace('\'', "\"");
-        let given = plain(&self.source.text[value]);
-        let default = later.iter().find(|(name, _)| *name == key).map_or("", |(_, default)| *default);
-        if given != plain(default) {
-            let help = format!("leave it out; until then it counts as {key} = {default}");
-            self.wrong(at, format!("\"{key}\" is not yet supported"), Some(help));
-        }
-    }
-}
 
 /// Declares a choice of words.
 macro_rules! words {
@@ -203,18 +235,17 @@ macro_rules! words {
 
         impl Read for $name {
             fn read(name: &str, value: &Spanned<DeValue<'_>>, reader: &mut Reader<'_>) -> Option<Self> {
-                const WORDS: &[&str] = &[$($word),*];
+                let words = [$(Self::$variant),*];
                 let text = String::read(name, value, reader)?;
-                match text.as_str() {
-                    $($word => Some(Self::$variant),)*
-                    other => {
-                        let help = crate::model::problem::nearest(other, WORDS.iter().copied())
-                            .map(|near| format!("did you mean \"{near}\"?"));
-                        let choice = WORDS.join("\", \"");
-                        reader.wrong(value.span(), format!("\"{name}\" must be one of \"{choice}\""), help);
-                        None
-                    }
+                let found = words.into_iter().find(|word| word.as_str() == text);
+                if found.is_none() {
+                    let words = words.map(Self::as_str);
+                    let help = crate::model::problem::nearest(&text, words)
+                        .map(|near| format!("did you mean \"{near}\"?"));
+                    let choice = words.join("\", \"");
+                    reader.wrong(value.span(), format!("\"{name}\" must be one of \"{choice}\""), help);
                 }
+                found
             }
         }
     };

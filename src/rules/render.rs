@@ -6,7 +6,7 @@ use bytes::Bytes;
 use minijinja::{Environment, Value};
 
 use super::context::{self, Tracker};
-use super::judge::with_args;
+use super::judge::as_seen;
 use super::print;
 use super::rule::Rule;
 use crate::model::clock::Timestamp;
@@ -77,6 +77,9 @@ pub enum RenderError {
     /// The rule's `repos` do not allow the repository that its `repo` gave.
     #[error("repo: \"{0}\" is not allowed by the rule's repos")]
     Repo(String),
+    /// The settings keep the rules of this file (the second) out of the repository.
+    #[error("ceiling: the settings keep {1} out of {0}")]
+    Ceiling(String, String),
 }
 
 /// The prompt as it is sent: its last line names the job, so that a run can be told to be ours.
@@ -95,21 +98,32 @@ pub(super) fn render(
     let Some(newest) = told.last() else {
         return Err(RenderError::Template("prompt", "the job has no event".to_owned()));
     };
-    let event_of = |told: &Told<'_>| {
-        let event = with_args(rule, told.event).unwrap_or_else(|| told.event.clone());
-        context::event(Arc::new(event), told.payload.cloned(), Tracker::default())
+    let seen: Vec<Arc<Event>> = told
+        .iter()
+        .map(|told| {
+            let event = Arc::new(told.event.clone());
+            as_seen(rule, &event).unwrap_or(event)
+        })
+        .collect();
+    let view = |(told, event): (&Told<'_>, &Arc<Event>)| {
+        context::event(event.clone(), told.payload.cloned(), Tracker::default())
     };
-    let failed = failed(told).into_iter().map(|check| context::check("failed", check, &Tracker::default()));
-    let context = Value::from_pairs([
-        ("event", event_of(newest)),
-        ("events", told.iter().map(event_of).collect()),
-        ("failed", failed.collect()),
-        ("attempt", Value::from(job.attempt)),
-        ("resumed", Value::from(job.resumed)),
-        ("previous", job.previous.map_or(Value::from(()), context::run)),
-        ("maps", maps.clone()),
-        (print::FENCE, Value::from(print::fence_word(job.instance_key, newest.delivery, &rule.name))),
-    ]);
+    // Only what the rule reads is built.
+    let context = rule.reads.iter().filter_map(|root| {
+        let value = match *root {
+            "event" => view((newest, seen.last()?)),
+            "events" => told.iter().zip(&seen).map(view).collect(),
+            "failed" => failed(&seen).into_iter().map(|it| context::check("failed", it, &Tracker::default())).collect(),
+            "attempt" => Value::from(job.attempt),
+            "resumed" => Value::from(job.resumed),
+            "previous" => job.previous.map_or(Value::from(()), context::run),
+            "maps" => maps.clone(),
+            _ => return None,
+        };
+        Some((*root, value))
+    });
+    let fence = Value::from(print::fence_word(job.instance_key, newest.delivery, &rule.name));
+    let context = Value::from_pairs(context.chain([(print::FENCE, fence)]));
     let text = |key: &'static str, name: &str| {
         let rendered = env.get_template(name).and_then(|template| template.render(&context));
         rendered.map_err(|error| RenderError::Template(key, print::explain(&error)))
@@ -125,8 +139,16 @@ pub(super) fn render(
     if let Some(repo) = repo.as_ref().filter(|repo| !rule.repos.allow_anywhere(repo)) {
         return Err(RenderError::Repo(print::line(repo, 200)));
     }
+    if let Some(repo) = repo.as_ref().filter(|repo| !rule.ceiling.allow_anywhere(repo)) {
+        return Err(RenderError::Ceiling(print::line(repo, 200), rule.policy.file.clone()));
+    }
+    let prompt = match (&rule.follow_up, &rule.prompt) {
+        (Some(follow_up), _) if job.resumed => text("follow_up", follow_up)?,
+        (_, Some(prompt)) => text("prompt", prompt)?,
+        (_, None) => String::new(),
+    };
     Ok(Rendered {
-        prompt: text("prompt", &rule.prompt)?.trim().to_owned(),
+        prompt: prompt.trim().to_owned(),
         repo,
         model: word("model", &rule.model)?,
         agent_type: rule.agent_type.as_str(),
@@ -134,11 +156,9 @@ pub(super) fn render(
 }
 
 /// The checks that failed, once each, as last told; whole suites and pipelines only when no single check is named.
-fn failed<'a>(told: &[Told<'a>]) -> Vec<&'a Check> {
+fn failed(seen: &[Arc<Event>]) -> Vec<&Check> {
     let mut checks: Vec<&Check> = Vec::new();
-    for check in
-        told.iter().filter(|told| told.event.kind == Some(Kind::CiFailed)).flat_map(|told| told.event.checks.iter())
-    {
+    for check in seen.iter().filter(|event| event.kind == Some(Kind::CiFailed)).flat_map(|event| &event.checks) {
         match checks.iter_mut().find(|known| known.name == check.name && known.aggregate == check.aggregate) {
             Some(known) => *known = check,
             None => checks.push(check),

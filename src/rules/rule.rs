@@ -1,24 +1,34 @@
 //! One compiled rule.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::file::{AgentType, Allowance, Mode};
 use super::pattern::{From, Patterns, split_prefix};
 use super::people::People;
-use crate::model::event::{Event, Kind};
+use crate::model::event::{Check, Event, Kind};
+use crate::model::policy::{Policy, Priority};
+
+/// How long the checks of a commit must be quiet after they have ended.
+const CHECKS_QUIET: Duration = Duration::from_secs(30);
 
 /// A rule, ready to be asked.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) name: String,
+    pub(super) owner: String,
     pub(super) mode: Mode,
     pub(super) origin: String,
     pub(super) on_text: Vec<String>,
     pub(super) repos_text: Vec<String>,
     pub(super) on: Trigger,
+    pub(super) one_of: Option<String>,
     pub(super) to: Option<Patterns>,
     pub(super) command: Vec<String>,
+    pub(super) checks: Patterns,
     pub(super) repos: Patterns,
+    /// Where the settings let the rules of its file act.
+    pub(super) ceiling: Arc<Patterns>,
     pub(super) projects: Patterns,
     pub(super) branches: Patterns,
     pub(super) base: Option<Patterns>,
@@ -28,11 +38,28 @@ pub(super) struct Rule {
     pub(super) allow: Vec<Allowance>,
     pub(super) when: Option<String>,
     pub(super) per: Option<Per>,
-    pub(super) settle: Option<Duration>,
+    pub(super) settle: Option<Settle>,
+    pub(super) settle_max: Duration,
+    pub(super) priority: Priority,
+    /// What holds for its jobs; the hash is that of the whole set and stands there.
+    pub(super) policy: Policy,
     pub(super) repo: Option<String>,
     pub(super) model: Option<String>,
     pub(super) agent_type: AgentType,
-    pub(super) prompt: String,
+    /// None only where nothing needs to be said: for set-up commands and a ban.
+    pub(super) prompt: Option<String>,
+    pub(super) follow_up: Option<String>,
+    /// The roots that its templates read.
+    pub(super) reads: Vec<&'static str>,
+}
+
+/// How long a job waits for more events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settle {
+    /// Until it was quiet for so long.
+    Quiet(Duration),
+    /// Until every check of its commit has ended.
+    Checks,
 }
 
 /// What one job stands for. Templates are held by the name under which they are compiled.
@@ -50,6 +77,11 @@ impl Rule {
         self.allow.contains(&what)
     }
 
+    /// Whether a check never counts.
+    pub(super) fn bars_check(&self, check: &Check) -> bool {
+        !check.aggregate && self.checks.bars_anywhere(&check.name)
+    }
+
     /// One job per this: what the rule says, else the commit for CI and pushes and the event for all others.
     pub(super) fn per(&self, kind: Option<Kind>) -> Per {
         self.per.clone().unwrap_or(match kind {
@@ -60,7 +92,11 @@ impl Rule {
 
     /// How long it must be quiet: what the rule says, else a minute for CI and nothing for all others.
     pub(super) fn settle(&self, kind: Option<Kind>) -> Duration {
-        self.settle.unwrap_or(Duration::from_secs(if kind.is_some_and(Kind::is_ci) { 60 } else { 0 }))
+        match self.settle {
+            Some(Settle::Quiet(span)) => span,
+            Some(Settle::Checks) => CHECKS_QUIET,
+            None => Duration::from_secs(if kind.is_some_and(Kind::is_ci) { 60 } else { 0 }),
+        }
     }
 }
 
@@ -113,6 +149,18 @@ impl Trigger {
             native_text: native.into_iter().map(|(_, text)| text).filter(|text| !text.starts_with('!')).collect(),
             natives,
         })
+    }
+
+    /// Whether no event can ever be meant.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kinds.is_empty() && self.native_text.is_empty()
+    }
+
+    /// Whether it means every event that `other` means, as far as that is plain.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        other.kinds.iter().all(|kind| self.kinds.contains(kind))
+            && other.native_text.iter().all(|name| self.native_text.contains(name))
+            && self.natives.bars_no_more(&other.natives)
     }
 
     /// Whether it names the kind, whatever the source.

@@ -18,6 +18,7 @@ use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
 use crate::model::policy::Policy;
+use crate::model::problem::Problem;
 use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
@@ -30,6 +31,12 @@ pub struct RulesInForce {
     pub hash: String,
     /// Each of them, in the order of their files.
     pub rules: Vec<RuleInForce>,
+    /// Since when they are in force.
+    pub loaded_at: Timestamp,
+    /// Whether their files have changed since and cannot be used.
+    pub stale: bool,
+    /// What is wrong with the files as they are now; warnings only, unless the rules are stale.
+    pub problems: Vec<Problem>,
 }
 
 /// One rule, as far as it is shown.

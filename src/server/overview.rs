@@ -9,6 +9,7 @@ use crate::model::gate::{Freeze, GateOutcome, WindowUse};
 use crate::model::job::{Job, JobState};
 use crate::model::policy::Policy;
 use crate::model::run::{RunPhase, RunRecord, phase_of};
+use crate::rules::drawn;
 use crate::store::{PageRequest, RunFilter};
 
 /// The windows of every class.
@@ -34,6 +35,8 @@ pub(super) struct Trouble {
     pub(super) help: Option<String>,
     /// When it is over by itself, if that is known.
     pub(super) until: Option<Timestamp>,
+    /// More of it, as lines of fixed width.
+    pub(super) text: Option<String>,
 }
 
 impl Admin {
@@ -89,7 +92,7 @@ impl Admin {
         let mut troubles = Vec::new();
         let mut add = |message: String, help: &str, until| {
             let help = Some(help.to_owned()).filter(|help| !help.is_empty());
-            troubles.push(Trouble { message, help, until });
+            troubles.push(Trouble { message, help, until, text: None });
         };
         for freeze in windows.iter().filter_map(|window| window.freeze.as_ref()) {
             let message = format!("The API takes no calls of class {} for now: {}", freeze.class, freeze.reason);
@@ -118,8 +121,18 @@ impl Admin {
                 add(message, "it counts as running until it ends or its give-up age is reached", None);
             }
         }
-        if (self.rules)().rules.is_empty() {
+        let rules = (self.rules)();
+        if rules.rules.is_empty() {
             add("There are no rules, so no delivery starts anything".to_owned(), "write one: config/rules.toml", None);
+        }
+        if rules.stale {
+            let trouble = Trouble {
+                message: "The rules are broken, so those that were read before stay in force".to_owned(),
+                help: Some("repair them; they are read again by themselves".to_owned()),
+                until: None,
+                text: Some(drawn(&rules.problems)),
+            };
+            troubles.insert(0, trouble);
         }
         troubles
     }

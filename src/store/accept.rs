@@ -8,15 +8,19 @@ use super::errors::{Result, StoreError};
 use super::joining::{Arriving, Jobs, Standing};
 use super::sqlite::Tx;
 use super::writer::Prepared;
-use super::{rows, sql, subjects};
+use super::{rows, sql, stale, subjects};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::model::clock::Timestamp;
 use crate::model::decision::Ruling;
 use crate::model::delivery::DeliveryOutcome;
 
 /// Writes a group of deliveries, in the order in which they arrived.
-pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<Vec<Accepted>> {
-    subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
+/// Answers also whether the queue has to be looked at.
+pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<(Vec<Accepted>, bool)> {
+    let learnt = subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
+    // Before the claims: the delivery that makes a job pointless may ask for the one that takes its place.
+    let on_stale = group.iter().rev().map(|it| &it.acceptance.on_stale).find(|rules| !rules.is_empty());
+    let acts = stale::act_upon(tx, &learnt.turns, on_stale.map_or(&[], Vec::as_slice), now).await?;
     let mut claimed = claim(tx, group, now).await?;
     let mut jobs = Jobs::default();
     let mut accepted = Vec::with_capacity(group.len());
@@ -26,7 +30,8 @@ pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -
     jobs.write(tx, now).await?;
     write_deliveries(tx, group, &accepted).await?;
     write_bodies(tx, group).await?;
-    Ok(accepted)
+    let due = learnt.woken || acts || accepted.iter().any(|one| !one.jobs.is_empty());
+    Ok((accepted, due))
 }
 
 /// Claims what nobody has claimed; the answer holds each fresh claim once, for the first in the group that wants it.
@@ -96,6 +101,10 @@ async fn settle<'g>(
             Standing::Joins(job) => {
                 "joined the job that waits for this key".clone_into(&mut verdict.reason);
                 (Ruling::Joined, job)
+            }
+            Standing::FollowUp(job) => {
+                "a follow-up to the run of this commit".clone_into(&mut verdict.reason);
+                (Ruling::Queued, job)
             }
             Standing::Late(job) => {
                 "the one run of this commit was sent already".clone_into(&mut verdict.reason);

@@ -2,7 +2,7 @@
 
 use super::errors::{Result, StoreError};
 use super::sqlite::begin;
-use super::{Store, jobs};
+use super::{Store, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
 use crate::model::job::{JobState, StaleOn};
@@ -56,6 +56,7 @@ impl Store {
             let reason = "retried by a person";
             let change = jobs::Change { job, from: &[JobState::Held], to: JobState::Queued, reason, due_at: Some(now) };
             jobs::change(&mut tx, &change, now).await?;
+            jobs::promote(&mut tx, &old).await?;
             job.to_owned()
         } else if old.state.is_ended() || old.state == JobState::Lost {
             // After its predecessor even if the clock has not moved on: ids tell which is newer.
@@ -72,6 +73,7 @@ impl Store {
                 priority: Priority::People,
                 action: old.action,
                 target: old.target,
+                follows: old.follows.as_deref(),
                 stale_on: StaleOn::default(),
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),
@@ -97,5 +99,53 @@ impl Store {
         drop(writer);
         self.wake();
         Ok(id)
+    }
+
+    /// A person agrees to a job that a gate held for that: it is queued, before all that nobody waits for.
+    pub async fn approve(&self, job: &str, by: &str) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        let held = jobs::get(&mut tx, job).await?;
+        if !held.waits_for_approval() {
+            return Err(StoreError::Conflict(format!("job {job} is {} and does not wait for approval", held.state)));
+        }
+        if held.hold_until.is_some_and(|until| until <= now) {
+            return Err(StoreError::Conflict(format!("the time to approve job {job} is over; retry it instead")));
+        }
+        let reason = format!("approved by {by}");
+        let from = &[JobState::Held];
+        let change = jobs::Change { job, from, to: JobState::Queued, reason: &reason, due_at: Some(now) };
+        jobs::change(&mut tx, &change, now).await?;
+        jobs::promote(&mut tx, &held).await?;
+        sqlx::query("UPDATE jobs SET approved = 1 WHERE id = $1").bind(job).execute(&mut *tx).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
+    }
+
+    /// Cancels the jobs that nobody agreed to in time; how many.
+    pub async fn expire_approvals(&self) -> Result<u64> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let now = self.inner.clock.now();
+        let sql = format!("{} WHERE j.hold_until <= $1 AND j.state = 'held' ORDER BY j.hold_until", rows::JOB);
+        let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).fetch_all(&mut *tx).await?;
+        for row in &found {
+            let job = rows::job(row)?;
+            let wait = job.gates.last().and_then(|gate| gate.inputs.get("wait")?.as_str());
+            let reason =
+                format!("approval: nobody agreed {}", wait.map_or("in time".to_owned(), |it| format!("within {it}")));
+            let from = &[JobState::Held];
+            let change = jobs::Change { job: &job.id, from, to: JobState::Cancelled, reason: &reason, due_at: None };
+            jobs::change(&mut tx, &change, now).await?;
+        }
+        tx.commit().await?;
+        drop(writer);
+        if !found.is_empty() {
+            self.wake();
+        }
+        Ok(found.len() as u64)
     }
 }

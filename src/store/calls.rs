@@ -10,7 +10,7 @@ use super::{Store, sql};
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
 use crate::model::id::new_id;
-use crate::model::limits::{CallClass, ClassLimits};
+use crate::model::limits::{CallClass, ClassLimits, RateLimit};
 
 /// A call that holds slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,40 +30,49 @@ pub enum Slot {
     },
 }
 
-/// How every window is used. A slot is free again one full window after the *answer* to the call that used it. Ends in
-/// the future (the clock was set back) count as now.
+/// How every window of the API is used.
 pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
     let mut windows = Vec::with_capacity(CallClass::ALL.len());
     for class in CallClass::ALL {
-        let limit = limits.of(class);
-        let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at IS NULL) AS open, \
-             (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at > $2) AS recent",
-        )
-        .bind(class.as_str())
-        .bind(now.minus(limit.per).0)
-        .fetch_one(&mut *conn)
-        .await?;
-        let (open, recent): (i64, i64) = (row.try_get("open")?, row.try_get("recent")?);
-        let used = (open + recent) as u32;
-        let mut next_free = None;
-        // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk. When
-        // calls under way must end for that, nobody knows when.
-        if let Some(nth) = used.checked_sub(limit.count).map(i64::from).filter(|nth| *nth < recent) {
-            let row = sqlx::query(
-                "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
-            )
-            .bind(class.as_str())
-            .bind(now.minus(limit.per).0)
-            .bind(nth)
-            .fetch_one(&mut *conn)
-            .await?;
-            let ended_at = Timestamp(row.try_get("ended_at")?).min(now);
-            next_free = Some(ended_at.plus(limit.per));
-        }
-        windows.push(WindowUse { class, used, limit: limit.count, next_free });
+        let RateLimit { count, per } = limits.of(class);
+        let (used, next_free) = window_use(conn, class.as_str(), count, per, now).await?;
+        windows.push(WindowUse { class, used, limit: count, next_free });
     }
     Ok(windows)
+}
+
+/// How many slots of a window are used, and when one is free if none is. A slot is free again one full window after the
+/// *answer* to the call that used it. Ends in the future (the clock was set back) count as now.
+pub(super) async fn window_use(
+    conn: &mut Conn,
+    class: &str,
+    limit: u32,
+    per: Duration,
+    now: Timestamp,
+) -> Result<(u32, Option<Timestamp>)> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at IS NULL) AS open, \
+         (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at > $2) AS recent",
+    )
+    .bind(class)
+    .bind(now.minus(per).0)
+    .fetch_one(&mut *conn)
+    .await?;
+    let (open, recent): (i64, i64) = (row.try_get("open")?, row.try_get("recent")?);
+    let used = (open + recent) as u32;
+    // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk. When
+    // calls under way must end for that, nobody knows when.
+    let Some(nth) = used.checked_sub(limit).map(i64::from).filter(|nth| *nth < recent) else { return Ok((used, None)) };
+    let row = sqlx::query(
+        "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
+    )
+    .bind(class)
+    .bind(now.minus(per).0)
+    .bind(nth)
+    .fetch_one(&mut *conn)
+    .await?;
+    let ended_at = Timestamp(row.try_get("ended_at")?).min(now);
+    Ok((used, Some(ended_at.plus(per))))
 }
 
 pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Freeze>> {

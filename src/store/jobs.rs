@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx};
-use super::{rows, sql};
+use super::{rows, sql, stale};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState, StaleOn};
 use crate::model::policy::{Action, Priority};
@@ -23,6 +23,7 @@ pub(super) struct NewJob<'a> {
     pub(super) priority: Priority,
     pub(super) action: Action,
     pub(super) target: Option<i64>,
+    pub(super) follows: Option<&'a str>,
     pub(super) stale_on: StaleOn,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
@@ -35,14 +36,14 @@ pub(super) struct NewJob<'a> {
     pub(super) reason: &'a str,
 }
 
-/// Makes queued jobs. Lanes (priority, rule, repository and source) are what a blocked head must not hold up for others.
+/// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in sql::runs(made) {
         let mut query = sql::many(
             "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
-             stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
+             follows, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
             run.len(),
-            24,
+            25,
             "",
         );
         for job in run {
@@ -51,7 +52,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.rule)
                 .bind(job.source)
                 .bind(job.key)
-                .bind(lane(job))
+                .bind(lane(job.priority, job.action, (job.rule, job.repo, job.source)))
                 .bind(job.subject)
                 .bind(job.context)
                 .bind(job.file)
@@ -59,6 +60,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.priority.rank())
                 .bind(job.action.as_str())
                 .bind(job.target)
+                .bind(job.follows)
                 .bind(rows::stale_words(job.stale_on))
                 .bind(job.repo)
                 .bind(job.sha)
@@ -77,8 +79,9 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     Ok(())
 }
 
-fn lane(job: &NewJob<'_>) -> String {
-    [&job.priority.rank().to_string(), job.rule, job.repo.unwrap_or_default(), job.source].join("\u{1f}")
+/// What takes turns with others: jobs of one priority, rule, repository, source and kind of call.
+pub(super) fn lane(priority: Priority, action: Action, (rule, repo, source): (&str, Option<&str>, &str)) -> String {
+    [&priority.rank().to_string(), rule, repo.unwrap_or_default(), source, action.as_str()].join("\u{1f}")
 }
 
 /// One job with its run.
@@ -117,12 +120,15 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
     }
+    if before.is_active() && !change.to.is_active() && change.to != JobState::Lost {
+        stale::drop_acts(tx, change.job, "the run that it was for has ended", now).await?;
+    }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
     let changed = sqlx::query(
         "UPDATE jobs SET state = $3, reason = $4, updated_at = $5, ended_at = $6, due_at = COALESCE($7, due_at), \
          submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, \
-         attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, revision = revision + 1 \
-         WHERE id = $1 AND state = $2",
+         attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, hold_until = NULL, not_before = 0, \
+         revision = revision + 1 WHERE id = $1 AND state = $2",
     )
     .bind(change.job)
     .bind(before.as_str())
@@ -135,7 +141,29 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     .await?
     .rows_affected();
     affected_one(changed, change.job)?;
+    if change.to.is_ended() || change.to == JobState::Lost {
+        // Whoever waited for the end of this one is looked at again.
+        sqlx::query(
+            "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND (context = (SELECT context FROM jobs WHERE id = $1) \
+             OR person = (SELECT person FROM jobs WHERE id = $1))",
+        )
+        .bind(change.job)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(before)
+}
+
+/// A person wants it now: it goes before all that nobody waits for.
+pub(super) async fn promote(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
+    let lane = lane(Priority::People, job.action, (&job.rule, job.repo.as_deref(), &job.source));
+    sqlx::query("UPDATE jobs SET priority = $2, lane = $3 WHERE id = $1")
+        .bind(&job.id)
+        .bind(Priority::People.rank())
+        .bind(lane)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// An update that must have changed one row.

@@ -13,6 +13,7 @@ use crate::model::clock::Timestamp;
 use crate::model::event::Event;
 use crate::model::id::new_id;
 use crate::model::job::{JobRequest, JobState};
+use crate::model::policy::Priority;
 
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) enum Standing {
     Joins(String),
     /// The one run of its key was sent already; the job that it came too late for.
     Late(String),
+    /// The one run of its key works already; a new job that tells it.
+    FollowUp(String),
 }
 
 /// An event on its way into a job.
@@ -50,6 +53,12 @@ struct Newest<'g> {
     added: Vec<Arriving<'g>>,
     /// What asked for it, when the group makes it.
     made: Option<(&'g JobRequest, &'g str)>,
+    /// Its run, once that is known.
+    run: Option<i64>,
+    /// Whether its run was told of late events already, or is to be.
+    followed: bool,
+    /// The job whose run it tells, and that run.
+    follows: Option<(String, Option<i64>)>,
 }
 
 /// The jobs that a group touches.
@@ -77,6 +86,17 @@ impl<'g> Jobs<'g> {
             Some(job) if matches!(job.state, Queued | Held) => {
                 job.join(request, arriving, now);
                 Ok(Standing::Joins(job.id.clone()))
+            }
+            Some(job)
+                if request.per_commit
+                    && request.follow_up
+                    && !job.followed
+                    && matches!(job.state, Submitting | Uncertain | Running) =>
+            {
+                let follow_up = job.follow_up(request, arriving, now);
+                let id = follow_up.id.clone();
+                *found = Some(follow_up);
+                Ok(Standing::FollowUp(id))
             }
             Some(job)
                 if request.per_commit
@@ -140,7 +160,16 @@ impl<'g> Newest<'g> {
             revision: 0,
             made: Some((request, arriving.source)),
             added: vec![arriving],
+            run: None,
+            followed: false,
+            follows: None,
         }
+    }
+
+    /// A job that tells the run of this one.
+    fn follow_up(&self, request: &'g JobRequest, arriving: Arriving<'g>, now: Timestamp) -> Self {
+        let follows = Some((self.id.clone(), self.run));
+        Self { follows, ..Self::make(request, arriving, Some(self.created_at), now) }
     }
 
     fn join(&mut self, request: &JobRequest, arriving: Arriving<'g>, now: Timestamp) {
@@ -165,9 +194,10 @@ impl<'g> Newest<'g> {
             context: if request.context.is_empty() { &request.subject } else { &request.context },
             file: &request.file,
             person: request.person.as_deref(),
-            priority: request.priority,
+            priority: if self.follows.is_some() { Priority::People } else { request.priority },
             action: request.action,
-            target: None,
+            target: self.follows.as_ref().and_then(|(_, run)| *run),
+            follows: self.follows.as_ref().map(|(job, _)| job.as_str()),
             stale_on: request.stale_on,
             repo: request.repo.as_deref(),
             sha: self.sha.as_deref(),
@@ -200,12 +230,13 @@ impl<'g> Newest<'g> {
     }
 }
 
-/// The open job of a rule and key, which may be older than one that it superseded; else the newest.
+/// The open job of a rule and key, which may be older than one that it superseded; else the newest that is no follow-up.
 async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
     let row = sqlx::query(
-        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, j.revision \
-         FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
-         (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2))",
+        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, j.revision, \
+         j.run, EXISTS (SELECT 1 FROM jobs f WHERE f.follows = j.id AND f.key = j.key AND f.state <> 'superseded') \
+         AS followed FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
+         (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2 AND follows IS NULL))",
     )
     .bind(rule)
     .bind(key)
@@ -228,6 +259,9 @@ async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option
             revision: row.try_get("revision")?,
             added: Vec::new(),
             made: None,
+            run: row.try_get("run")?,
+            followed: row.try_get::<i64, _>("followed")? == 1,
+            follows: None,
         })
     })
     .transpose()

@@ -154,6 +154,19 @@ impl Store {
         Ok(cut(self.read(&list, page, rows::run_record).await?, page, |run| run.job.clone()))
     }
 
+    /// A page of another list; `select` is our own text.
+    pub(super) async fn page_of<T>(
+        &self,
+        select: &'static str,
+        id_column: &'static str,
+        page: &PageRequest,
+        read: fn(&SqliteRow) -> Result<T>,
+        id: fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let list = List { select, id: id_column, conditions: &[] };
+        Ok(cut(self.read(&list, page, read).await?, page, id))
+    }
+
     /// The items after the cursor, one more than the page takes if there are as many.
     async fn read<T>(&self, list: &List<'_>, page: &PageRequest, read: fn(&SqliteRow) -> Result<T>) -> Result<Vec<T>> {
         let mut sql = format!("{} WHERE 1 = 1", list.select);

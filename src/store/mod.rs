@@ -5,17 +5,24 @@
 
 mod accept;
 mod acts;
+mod budgets;
 mod calls;
 mod errors;
+mod heads;
 mod jobs;
 mod joining;
+mod links;
 mod lists;
+mod notices;
+mod pauses;
 mod queue;
 mod repos;
 mod rows;
 mod runs;
+mod snapshot;
 mod sql;
 mod sqlite;
+mod stale;
 mod subjects;
 mod submit;
 mod sweep;
@@ -129,7 +136,8 @@ impl Store {
         Ok(())
     }
 
-    fn wake(&self) {
+    /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
+    pub fn wake(&self) {
         self.inner.wake.notify_waiters();
     }
 }

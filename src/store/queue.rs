@@ -1,20 +1,24 @@
 //! The queue: which jobs may be due, and the one transaction that releases one.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::Row;
 
 use super::calls::{self, CallId};
 use super::errors::{Result, StoreError};
-use super::sqlite::{Conn, Tx, begin};
-use super::{Store, jobs, rows};
+use super::snapshot::{Common, GROUP};
+use super::sqlite::{Tx, begin};
+use super::{Store, budgets, jobs, notices, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
-use crate::model::gate::{Active, Freeze, GateAnswer, GateOutcome, Snapshot, WindowUse};
+use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
 use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
-use crate::model::policy::Policy;
+use crate::model::notice::NoticeKind;
+use crate::model::policy::{Action, Policy};
+use crate::telemetry::{self, Metric};
 
 /// An event that joined a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +42,7 @@ pub struct Release {
     pub job: String,
     /// Its revision when its prompt was rendered.
     pub revision: i64,
-    /// The prompt, with its last line.
+    /// The prompt, with its last line; empty for what has none.
     pub prompt: String,
     /// What the decision says beside the gates, e.g. that the repository is not known to Codegen.
     pub note: String,
@@ -77,41 +81,98 @@ pub enum Released {
     Changed,
 }
 
-/// The group in which attempts are counted: all rules together.
-const GROUP: &str = "";
+/// How long a job waits to count as one class of priority more.
+const AGE: Duration = Duration::from_mins(30);
 
-/// The heads of all lanes that have one: of each rule and repository the job that is due first and whose subject has no
-/// unfinished run. The lanes are walked by index, so that what waits behind a head costs nothing.
-const HEADS: &str = "WITH RECURSIVE lanes (lane) AS ( \
+/// For how long it is remembered when a lane was served; by then it has waited as long as any.
+pub(super) const TURNS: Duration = Duration::from_hours(24);
+
+/// The heads of all lanes that have one: of each the job that is due first, of those whose context has no unfinished run
+/// and whose subject is not paused. The lanes are walked by index, so that what waits behind a head costs nothing.
+const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
      SELECT MIN(queued_lane) FROM jobs WHERE queued_lane IS NOT NULL UNION ALL \
-     SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > lanes.lane) FROM lanes \
-     WHERE lanes.lane IS NOT NULL), \
-     heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = lanes.lane AND j.queued_due <= $1 \
-     AND NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context) ORDER BY j.queued_due, j.id LIMIT 1) \
-     FROM lanes WHERE lanes.lane IS NOT NULL)";
+     SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > walk.lane) FROM walk \
+     WHERE walk.lane IS NOT NULL), \
+     heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
+     AND (j.action IN ('tell', 'ban') {LOOSE} OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context)) \
+     AND (j.action = 'ban' OR NOT EXISTS (SELECT 1 FROM pauses p WHERE p.scope = 'subject' \
+     AND p.name IN (j.subject, j.context) AND (p.until_at IS NULL OR p.until_at > $1))) \
+     ORDER BY j.queued_due, j.id LIMIT 1) FROM walk WHERE walk.lane IS NOT NULL)";
+
+/// Whole lanes that are not paused; of several the one first that was waited for longest by its class, then the one
+/// that was served least recently.
+const FAIR: &str = "LEFT JOIN lanes l ON l.lane = j.lane WHERE j.id IN (SELECT id FROM heads) \
+     AND (j.action = 'ban' OR NOT EXISTS (SELECT 1 FROM pauses p WHERE (p.until_at IS NULL OR p.until_at > $1) \
+     AND (p.scope = 'all' OR (p.scope = 'rule' AND p.name = j.rule) OR (p.scope = 'repo' AND p.name = j.repo) \
+     OR (p.scope = 'source' AND p.name = j.source)))) \
+     ORDER BY j.priority - ($1 - j.due_at) / $2, COALESCE(l.served_at, 0), j.due_at, j.id LIMIT $3";
+
+/// [`HEADS`] where so many rules, bound from `$4` on, allow more than one unfinished run on a context.
+fn heads(loose: usize) -> String {
+    let names: Vec<String> = (4..4 + loose).map(|at| format!("${at}")).collect();
+    let more = if names.is_empty() { String::new() } else { format!("OR j.rule IN ({})", names.join(", ")) };
+    HEADS.replace("{LOOSE}", &more)
+}
+
+/// Lets jobs be asked again that a gate had set aside: one, or all.
+pub(super) async fn unpark(tx: &mut Tx<'_>, job: Option<&str>) -> Result<u64> {
+    let parked = sqlx::query("UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ($1 IS NULL OR id = $1)")
+        .bind(job)
+        .execute(&mut **tx)
+        .await?;
+    Ok(parked.rows_affected())
+}
 
 impl Store {
-    /// Queued jobs that are due: at most one of a lane, oldest due first.
-    pub async fn candidates(&self, limit: u32) -> Result<Vec<Job>> {
+    /// Queued jobs that are due and not paused, at most one of a lane, in the fair order: by priority, of which a job
+    /// gains a class for every half hour that it waits; then lanes in turns; then by time. `loose` names the rules that
+    /// allow more than one unfinished run on a context: their jobs are candidates though one is under way.
+    pub async fn candidates(&self, limit: u32, loose: &[String]) -> Result<Vec<Job>> {
         let mut conn = self.inner.readers.acquire().await?;
         let now = self.inner.clock.now();
         self.inner.looked_at.store(now.0, Ordering::Relaxed);
-        let sql =
-            format!("{HEADS} {} WHERE j.id IN (SELECT id FROM heads) ORDER BY j.due_at, j.id LIMIT $2", rows::JOB);
-        let found =
-            sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(i64::from(limit)).fetch_all(&mut *conn).await?;
+        let sql = format!("{} {} {FAIR}", heads(loose.len()), rows::JOB);
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(AGE.as_millis() as i64);
+        let query = loose.iter().fold(query.bind(i64::from(limit)), sqlx::query::Query::bind);
+        let found = query.fetch_all(&mut *conn).await?;
         found.iter().map(rows::job).collect()
     }
 
-    /// When the next queued job becomes due that was not due yet at the last [`Self::candidates`]: one that became due
-    /// since then is not overlooked.
+    /// When something may be due that was not at the last [`Self::candidates`]: a queued job, the end of a pause, the
+    /// end of the time to approve. What became due since then is not overlooked.
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT MIN(queued_due) AS due FROM jobs WHERE queued_due > $1")
-            .bind(self.inner.looked_at.load(Ordering::Relaxed))
-            .fetch_one(&mut *conn)
-            .await?;
+        let row = sqlx::query(
+            "SELECT MIN(at) AS due FROM (SELECT MIN(queued_due) AS at FROM jobs WHERE queued_due > $1 UNION ALL \
+             SELECT MIN(hold_until) FROM jobs WHERE hold_until > $1 UNION ALL \
+             SELECT MIN(until_at) FROM pauses WHERE until_at > $1) AS times",
+        )
+        .bind(self.inner.looked_at.load(Ordering::Relaxed))
+        .fetch_one(&mut *conn)
+        .await?;
         Ok(row.try_get::<Option<i64>, _>("due")?.map(Timestamp))
+    }
+
+    /// Sets a queued job aside until then, so that its lane goes on: a gate that looks at this job alone lets it wait.
+    pub async fn park(&self, job: &str, until: Timestamp) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        sqlx::query("UPDATE jobs SET not_before = $2 WHERE id = $1 AND state = 'queued'")
+            .bind(job)
+            .bind(until.0)
+            .execute(&mut *writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Lets every job be asked again that a gate had set aside: the rules have changed.
+    pub async fn unpark_all(&self) -> Result<()> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        unpark(&mut tx, None).await?;
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(())
     }
 
     /// The events of a job, in the order in which they joined.
@@ -157,10 +218,12 @@ impl Store {
         let snapshot = common.snapshot(&mut tx, job, &request.policy, now).await?;
         let GateAnswer { outcome, records } = ask(&snapshot);
         let id = request.job.as_str();
+        let last = records.last();
         let released = match outcome {
             GateOutcome::Wait(reason, until) => return Ok(Released::Waits { reason, until }),
             GateOutcome::Hold(reason) => {
                 leave_queue(&mut tx, id, JobState::Held, &reason, now).await?;
+                hold_until(&mut tx, id, last.and_then(|record| record.until)).await?;
                 Released::Held
             }
             GateOutcome::Superseded(reason) => {
@@ -169,6 +232,9 @@ impl Store {
             }
             GateOutcome::Dead(reason) => {
                 leave_queue(&mut tx, id, JobState::Dead, &reason, now).await?;
+                if last.is_some_and(|record| record.gate == "attempts") {
+                    hand_off(&mut tx, &snapshot, &reason, now).await?;
+                }
                 Released::Dead
             }
             GateOutcome::Go => {
@@ -177,26 +243,14 @@ impl Store {
                     return Ok(Released::Waits { reason, until });
                 }
                 let call = calls::begin_call(&mut tx, &request.classes, id, now).await?;
-                let attempt = count_attempt(&mut tx, &snapshot, now).await?;
-                keep_prompt(&mut tx, id, &request.prompt, &request.note).await?;
-                leave_queue(&mut tx, id, JobState::Submitting, &request.note, now).await?;
-                sqlx::query(
-                    "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
-                     target = COALESCE($4, target), resumed = $5 WHERE id = $1",
-                )
-                .bind(id)
-                .bind(now.0)
-                .bind(i64::from(attempt))
-                .bind(request.told)
-                .bind(i64::from(request.told.is_some()))
-                .execute(&mut *tx)
-                .await?;
+                go(&mut tx, &request, &snapshot, &call, now).await?;
                 Released::Go { job: Box::new(snapshot.job), call }
             }
         };
-        sqlx::query("UPDATE jobs SET gates = $2 WHERE id = $1")
+        sqlx::query("UPDATE jobs SET gates = $2, rules_hash = $3 WHERE id = $1")
             .bind(id)
             .bind(rows::to_json(&records))
+            .bind(&request.policy.rules_hash)
             .execute(&mut *tx)
             .await?;
         let released = match released {
@@ -206,66 +260,72 @@ impl Store {
         tx.commit().await?;
         Ok(released)
     }
-
-    /// What the gates would look at for these jobs now; for showing why each waits.
-    pub async fn snapshots(&self, waiting: Vec<(Job, Policy)>) -> Result<Vec<Snapshot>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let now = self.inner.clock.now();
-        let common = Common::read(&mut conn, &self.inner.limits, now).await?;
-        let mut snapshots = Vec::with_capacity(waiting.len());
-        for (job, policy) in waiting {
-            snapshots.push(common.snapshot(&mut conn, job, &policy, now).await?);
-        }
-        Ok(snapshots)
-    }
 }
 
-/// What all snapshots of a moment share.
-#[derive(Debug)]
-struct Common {
-    freezes: Vec<Freeze>,
-    windows: Vec<WindowUse>,
+/// What is committed together with `submitting`: the attempt, the budgets, the prompt, the turn of the lane.
+async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
+    let job = &snapshot.job;
+    let attempt = count_attempt(tx, snapshot, now).await?;
+    if starts(job) {
+        budgets::charge(tx, call, job, now).await?;
+        budgets::warn(tx, snapshot, &request.policy, now).await?;
+        sqlx::query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1")
+            .bind(&job.rule)
+            .execute(&mut **tx)
+            .await?;
+    }
+    keep_prompt(tx, &job.id, &request.prompt, &request.note).await?;
+    leave_queue(tx, &job.id, JobState::Submitting, &request.note, now).await?;
+    sqlx::query(
+        "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
+         target = COALESCE($4, target), resumed = $5, heard_at = NULL WHERE id = $1",
+    )
+    .bind(&job.id)
+    .bind(now.0)
+    .bind(i64::from(attempt))
+    .bind(request.told)
+    .bind(i64::from(request.told.is_some()))
+    .execute(&mut **tx)
+    .await?;
+    // Later than every turn before it, even if the clock has not moved on.
+    sqlx::query(
+        "INSERT INTO lanes (lane, served_at) SELECT lane, (SELECT COALESCE(MAX(served_at), 0) + 1 FROM lanes) FROM jobs \
+         WHERE id = $1 ON CONFLICT (lane) DO UPDATE SET served_at = excluded.served_at",
+    )
+    .bind(&job.id)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "UPDATE lanes SET served_at = $2 WHERE served_at < $2 AND lane = (SELECT lane FROM jobs WHERE id = $1)",
+    )
+    .bind(&job.id)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
-impl Common {
-    async fn read(conn: &mut Conn, limits: &crate::model::limits::ClassLimits, now: Timestamp) -> Result<Self> {
-        let freezes = calls::freezes_at(conn, now).await?;
-        let windows = calls::window_uses(conn, limits, now).await?;
-        Ok(Self { freezes, windows })
-    }
+/// Whether it starts something that costs: acts on runs that are there are no one's budget.
+pub(super) fn starts(job: &Job) -> bool {
+    matches!(job.action, Action::Run | Action::SetupCommands)
+}
 
-    async fn snapshot(&self, conn: &mut Conn, job: Job, _policy: &Policy, now: Timestamp) -> Result<Snapshot> {
-        let row = sqlx::query(
-            "SELECT (SELECT COUNT(*) FROM jobs WHERE busy = $5 AND id <> $2) AS active, \
-             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
-             (SELECT COUNT(*) FROM attempts WHERE grp = $3 AND subject = $1 AND sha = $4 AND cleared_by IS NULL) \
-             AS counted",
-        )
-        .bind(&job.subject)
-        .bind(&job.id)
-        .bind(GROUP)
-        .bind(job.sha.as_deref().unwrap_or_default())
-        .bind(&job.context)
-        .fetch_one(conn)
-        .await?;
-        let active: i64 = row.try_get("active")?;
-        Ok(Snapshot {
-            now,
-            facts: None,
-            green: false,
-            pauses: Vec::new(),
-            active: Active { on_subject: active as u32, ..Active::default() },
-            checks: None,
-            budgets: Vec::new(),
-            sent_by_rule: 0,
-            newest_run: None,
-            attempts: Some(row.try_get::<i64, _>("attempts")? as u32),
-            sha_counted: row.try_get::<i64, _>("counted")? > 0,
-            freezes: self.freezes.clone(),
-            windows: self.windows.clone(),
-            job,
-        })
+async fn hold_until(tx: &mut Tx<'_>, job: &str, until: Option<Timestamp>) -> Result<()> {
+    let until = until.map(|at| at.0);
+    sqlx::query("UPDATE jobs SET hold_until = $2 WHERE id = $1").bind(job).bind(until).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Hands a subject to a person, once: what was tried, and why nothing more is.
+async fn hand_off(tx: &mut Tx<'_>, snapshot: &Snapshot, reason: &str, now: Timestamp) -> Result<()> {
+    let about = snapshot.job.subject.as_str();
+    let details = notices::tried(tx, about).await?;
+    let saying = notices::Saying { kind: NoticeKind::HandOff, about, job: &snapshot.job, text: reason, details };
+    if notices::say(tx, &saying, now).await? {
+        telemetry::count(Metric::HandOffs, &[]);
+        tracing::warn!(subject = about, reason, "handed to a person");
     }
+    Ok(())
 }
 
 async fn leave_queue(tx: &mut Tx<'_>, job: &str, to: JobState, reason: &str, now: Timestamp) -> Result<()> {
@@ -297,6 +357,9 @@ async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, now: Timestamp) -> 
 }
 
 async fn keep_prompt(tx: &mut Tx<'_>, job: &str, prompt: &str, note: &str) -> Result<()> {
+    if prompt.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO prompts (job, prompt, note) VALUES ($1, $2, $3) \
          ON CONFLICT (job) DO UPDATE SET prompt = excluded.prompt, note = excluded.note",
@@ -328,7 +391,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
         let mut opened = super::super::sqlite::open(&url).await.unwrap();
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::HEADS));
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::heads(0)));
         let rows = sqlx::query(explain).bind(0).fetch_all(&mut opened.writer).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
         let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();

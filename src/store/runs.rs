@@ -68,11 +68,19 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .execute(&mut **tx)
     .await?;
     see(tx, job, run, now).await?;
-    sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1")
-        .bind(job)
-        .bind(run.id)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(&mut **tx).await?;
+    join(tx, job, run.id).await
+}
+
+/// From now on the job follows this run.
+pub(super) async fn join(tx: &mut Tx<'_>, job: &str, run: i64) -> Result<()> {
+    for join in [
+        "UPDATE jobs SET run = $2 WHERE id = $1",
+        // What waits to be said to the run of this job knows now which it is.
+        "UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL",
+    ] {
+        sqlx::query(join).bind(job).bind(run).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
@@ -152,8 +160,10 @@ async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
 async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
     let Some((host, repo)) = place_of(subject) else { return Ok(()) };
-    let update = SubjectUpdate { key: subject.to_owned(), host: host.to_owned(), repo: repo.to_owned(), facts };
-    subjects::absorb(tx, &[&update], now).await
+    let (key, host, repo) = (subject.to_owned(), host.to_owned(), repo.to_owned());
+    let update = SubjectUpdate { key, host, repo, facts, ..SubjectUpdate::default() };
+    subjects::absorb(tx, &[&update], now).await?;
+    Ok(())
 }
 
 /// Host and repository of a code subject, host and project of a ticket.
@@ -245,10 +255,12 @@ impl Store {
 
 async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
     let mut changes = Vec::new();
-    let row = sqlx::query("SELECT r.pull_requests, j.subject FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
-        .bind(run.id)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row = sqlx::query(
+        "SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
+    )
+    .bind(run.id)
+    .fetch_optional(&mut **tx)
+    .await?;
     let Some(row) = row else { return Ok(changes) };
     note(tx, run, now).await?;
     if row.try_get::<&str, _>("pull_requests")? != rows::to_json(&run.pull_requests) {
@@ -256,8 +268,11 @@ async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> 
         for change in &run.pull_requests {
             let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
-                let facts = Facts { ours: Some(true), last_run: Some(run.id), ..Facts::default() };
-                teach(tx, &format!("{host}/{repo}@{branch}"), facts, now).await?;
+                let key = format!("{host}/{repo}@{branch}");
+                // What a run pushes belongs to whatever it was started for.
+                let part_of = Some(row.try_get::<String, _>("context")?).filter(|context| *context != key);
+                let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };
+                teach(tx, &key, facts, now).await?;
             }
         }
     }

@@ -6,82 +6,132 @@ use std::time::Duration;
 use sqlx::Row;
 
 use super::errors::Result;
+use super::heads::Heads;
 use super::sqlite::{Conn, Tx};
-use super::{Store, rows, sql};
+use super::{Store, links, notices, rows, sql};
 use crate::model::acceptance::{Acceptance, AttemptReset};
 use crate::model::clock::Timestamp;
+use crate::model::notice::NoticeKind;
 use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
+
+/// Every queued job of these commits that a gate has put aside.
+const PARKED: &str =
+    "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ended_at IS NULL AND submitted_at IS NULL AND sha IN";
 
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
 const RUN_ECHO: Duration = Duration::from_mins(15);
+
+/// What a group of deliveries changed of what is known.
+#[derive(Debug, Default)]
+pub(super) struct Learnt<'g> {
+    /// What may make jobs pointless.
+    pub(super) turns: Vec<Turn<'g>>,
+    /// Whether a job that was parked until its checks end may be looked at again.
+    pub(super) woken: bool,
+}
+
+/// Something that may make jobs of a subject pointless.
+#[derive(Clone, Debug)]
+pub(super) enum Turn<'g> {
+    /// Its head is another commit now.
+    Moved {
+        update: &'g SubjectUpdate,
+        /// Whether a run is told: somebody is known to have pushed, and it was none of ours.
+        telling: bool,
+    },
+    /// Its change or issue was closed.
+    Closed { update: &'g SubjectUpdate, change: Option<u64> },
+    /// Every check of this commit of it is green.
+    Green { subject: &'g str, sha: &'g str },
+}
 
 /// Adds what a group of deliveries says, in the order in which they arrived.
 pub(super) async fn learn<'g>(
     tx: &mut Tx<'_>,
     group: impl Iterator<Item = &'g Acceptance> + Clone,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<Learnt<'g>> {
     let updates: Vec<&SubjectUpdate> = group.clone().flat_map(|acceptance| &acceptance.subjects).collect();
-    absorb(tx, &updates, now).await?;
+    let mut turns = absorb(tx, &updates, now).await?;
     let checks: Vec<&CheckUpdate> = group.clone().flat_map(|acceptance| &acceptance.checks).collect();
-    note_checks(tx, &checks, now).await?;
+    let woken = note_checks(tx, &checks, now).await?;
     for reset in group.flat_map(|acceptance| &acceptance.resets) {
-        reset_attempts(tx, reset, now).await?;
+        turns.extend(reset_attempts(tx, reset, now).await?);
     }
-    Ok(())
+    Ok(Learnt { turns, woken })
 }
 
-/// Lays updates over what is stored.
-pub(super) async fn absorb(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
-    let mut known: BTreeMap<&str, (&SubjectUpdate, Facts)> = BTreeMap::new();
-    let mut heads = BTreeSet::new();
+/// What is known of a subject, and what a group adds to it.
+pub(super) struct Known<'u> {
+    pub(super) latest: &'u SubjectUpdate,
+    pub(super) facts: Facts,
+    /// What its deliveries seem to mention.
+    pub(super) mentions: Vec<&'u str>,
+}
+
+/// Lays updates over what is stored; answers what turned by that.
+pub(super) async fn absorb<'u>(
+    tx: &mut Tx<'_>,
+    updates: &[&'u SubjectUpdate],
+    now: Timestamp,
+) -> Result<Vec<Turn<'u>>> {
+    links::learn_aliases(tx, updates, now).await?;
+    let mut known: BTreeMap<&str, Known<'u>> = BTreeMap::new();
+    let mut heads = Heads::default();
+    let mut turns = Vec::new();
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
             let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
-            known.insert(&update.key, (update, facts));
+            known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new() });
         }
-        if let Some((latest, facts)) = known.get_mut(update.key.as_str()) {
-            facts.absorb(update.facts.clone());
-            *latest = update;
+        let Some(of) = known.get_mut(update.key.as_str()) else { continue };
+        of.latest = update;
+        of.mentions.extend(update.mentions.iter().map(String::as_str));
+        let mut newer = update.facts.clone();
+        if heads.is_old(tx, update, of.facts.head_sha.as_ref()).await? {
+            newer.head_sha = None;
+            newer.last_pusher = None;
         }
-        if let Some(sha) = &update.facts.head_sha {
-            heads.insert((&update.host, &update.repo, sha, &update.key));
+        let (head, open) = (of.facts.head_sha.clone(), of.facts.open);
+        of.facts.absorb(newer);
+        if update.deleted && update.head_before == head {
+            of.facts.head_sha = None;
         }
+        if of.facts.head_sha.is_some() && of.facts.head_sha != head {
+            let by_others = update.facts.last_pusher.is_some() && !update.by_agent && of.facts.ours != Some(true);
+            turns.push(Turn::Moved { update, telling: by_others });
+        }
+        if of.facts.open == Some(false) && open != Some(false) {
+            turns.push(Turn::Closed { update, change: of.facts.change });
+        }
+        heads.add(update);
     }
-    // What is known of the subject counts, not what this delivery repeats of it: a fork stays one though nobody says so.
-    let heads: Vec<_> = heads
-        .into_iter()
-        .map(|head| (head, known.get(head.3.as_str()).is_some_and(|(_, facts)| facts.fork == Some(true))))
-        .collect();
+    links::join(tx, &mut known).await?;
+    heads.write(tx, &known, now).await?;
+    write(tx, known, now).await?;
+    Ok(turns)
+}
+
+async fn write(tx: &mut Tx<'_>, known: BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
     let known: Vec<_> = known.into_values().collect();
     for run in sql::runs(&known) {
+        // A comment on a change that is over names nothing but its number.
         let mut query = sql::many(
             "INSERT INTO subjects (key, host, repo, change_number, facts, updated_at)",
             run.len(),
             6,
             "ON CONFLICT (key) DO UPDATE SET host = excluded.host, repo = excluded.repo, \
-             change_number = excluded.change_number, facts = excluded.facts, updated_at = excluded.updated_at",
+             change_number = COALESCE(excluded.change_number, subjects.change_number), facts = excluded.facts, \
+             updated_at = excluded.updated_at",
         );
-        for (update, facts) in run {
+        for Known { latest, facts, .. } in run {
             query = query
-                .bind(&update.key)
-                .bind(&update.host)
-                .bind(&update.repo)
+                .bind(&latest.key)
+                .bind(&latest.host)
+                .bind(&latest.repo)
                 .bind(facts.change.map(|number| number as i64))
                 .bind(rows::to_json(facts))
                 .bind(now.0);
-        }
-        query.execute(&mut **tx).await?;
-    }
-    for run in sql::runs(&heads) {
-        let mut query = sql::many(
-            "INSERT INTO heads (host, repo, sha, subject, fork, seen_at)",
-            run.len(),
-            6,
-            "ON CONFLICT (host, repo, sha, subject) DO UPDATE SET fork = excluded.fork, seen_at = excluded.seen_at",
-        );
-        for ((host, repo, sha, key), fork) in run {
-            query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(i64::from(*fork)).bind(now.0);
         }
         query.execute(&mut **tx).await?;
     }
@@ -93,7 +143,8 @@ async fn facts_of(conn: &mut Conn, key: &str) -> Result<Option<Facts>> {
     row.map(|row| rows::json("subjects", "facts", row.try_get("facts")?)).transpose()
 }
 
-async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -> Result<()> {
+/// Keeps the state of checks; answers whether a job waited for one of them.
+async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -> Result<bool> {
     let mut newest = BTreeMap::new();
     for update in checks {
         newest.insert((&update.host, &update.repo, &update.sha, &update.check.name, update.check.aggregate), update);
@@ -124,17 +175,28 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
         }
         query.execute(&mut **tx).await?;
     }
-    Ok(())
+    let commits: BTreeSet<_> = newest.iter().map(|it| &it.sha).collect();
+    unpark(tx, &commits.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Jobs that were put aside until something is known of their commit are looked at again.
+async fn unpark(tx: &mut Tx<'_>, commits: &[&String]) -> Result<bool> {
+    let mut woken = 0;
+    for run in sql::runs(commits) {
+        let query = run.iter().fold(sql::within(PARKED, run.len()), |query, sha| query.bind(*sha));
+        woken += query.execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(woken > 0)
 }
 
 /// Whether a check is good or does not matter; what else there is, is red or has not ended.
-fn is_fit(outcome: &str) -> bool {
+pub(super) fn is_fit(outcome: &str) -> bool {
     let fit = ["success", "neutral", "skipped", "cancelled", "canceled", "stale", "manual"];
     fit.iter().any(|word| outcome.eq_ignore_ascii_case(word))
 }
 
 /// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
-async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -> Result<()> {
+async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Timestamp) -> Result<Option<Turn<'g>>> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
             let checks = sqlx::query("SELECT outcome FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
@@ -145,7 +207,7 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
                 .await?;
             for check in checks {
                 if !is_fit(check.try_get("outcome")?) {
-                    return Ok(());
+                    return Ok(None);
                 }
             }
             // Not forgotten: a check of this commit that turns red later takes it back.
@@ -154,25 +216,31 @@ async fn reset_attempts(tx: &mut Tx<'_>, reset: &AttemptReset, now: Timestamp) -
                 .bind(sha)
                 .execute(&mut **tx)
                 .await?;
-            return Ok(());
+            notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
+            return Ok(Some(Turn::Green { subject, sha }));
         }
         AttemptReset::HumanPush { subject } => {
+            // The run may have been asked for by the ticket that the branch belongs to.
+            let context = facts_of(tx, subject).await?.and_then(|facts| facts.part_of);
             let ours = sqlx::query(
-                "SELECT 1 FROM jobs WHERE busy = $1 UNION ALL SELECT 1 FROM jobs \
-                 WHERE subject = $1 AND ended_at > $2 AND submitted_at IS NOT NULL LIMIT 1",
+                "SELECT 1 FROM jobs WHERE busy IN ($1, $3) UNION ALL SELECT 1 FROM jobs \
+                 WHERE subject = $1 AND (ended_at > $2 OR ended_at IS NULL) AND submitted_at IS NOT NULL \
+                 UNION ALL SELECT 1 FROM jobs WHERE context = $3 AND run IS NOT NULL AND ended_at > $2 LIMIT 1",
             )
             .bind(subject)
             .bind(now.minus(RUN_ECHO).0)
+            .bind(context.as_ref().unwrap_or(subject))
             .fetch_optional(&mut **tx)
             .await?;
             if ours.is_some() {
-                return Ok(());
+                return Ok(None);
             }
             subject
         }
     };
     sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
-    Ok(())
+    notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
+    Ok(None)
 }
 
 impl Store {

@@ -6,7 +6,7 @@ use super::calls::{self, CallId};
 use super::errors::{Result, StoreError};
 use super::sqlite::{Conn, Tx, begin};
 use super::told::{self, NOBODY};
-use super::{Store, jobs, rows, runs};
+use super::{Store, budgets, jobs, rows, runs};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
 use crate::model::policy::Action;
@@ -52,8 +52,8 @@ async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// What was not done does not count.
-async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
+/// What was not done does not count: not as an attempt, in no budget, not as sent.
+async fn uncount(tx: &mut Tx<'_>, job: &str) -> Result<()> {
     sqlx::query(
         "DELETE FROM attempts WHERE job = $1 AND subject = (SELECT subject FROM jobs WHERE id = $1) \
          AND sha = (SELECT sha FROM jobs WHERE id = $1)",
@@ -61,6 +61,12 @@ async fn uncount_attempt(tx: &mut Tx<'_>, job: &str) -> Result<()> {
     .bind(job)
     .execute(&mut **tx)
     .await?;
+    if budgets::give_back(tx, job).await? {
+        sqlx::query("UPDATE rule_counts SET sent = sent - 1 WHERE rule = (SELECT rule FROM jobs WHERE id = $1)")
+            .bind(job)
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(())
 }
 
@@ -118,7 +124,7 @@ impl Store {
             return ended_for_nothing(tx, error).await;
         }
         // Before the events of another job may bring a newer commit.
-        uncount_attempt(&mut tx, job).await?;
+        uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, target).await?;
         jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
         tx.commit().await?;
@@ -192,7 +198,7 @@ impl Store {
         must_be_unsettled(&mut tx, job).await?;
         let from = &[JobState::Uncertain, JobState::Held];
         let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(now) };
-        uncount_attempt(&mut tx, job).await?;
+        uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, None).await?;
         jobs::change(&mut tx, &change, now).await?;
         tx.commit().await?;

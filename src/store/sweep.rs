@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::errors::Result;
 use super::sqlite::begin;
-use super::{Store, calls, sql};
+use super::{Store, budgets, calls, queue, sql};
 
 /// Rows that go in one transaction, at most.
 const ROWS: i64 = 500;
@@ -33,7 +33,7 @@ pub struct Swept {
     pub jobs: u64,
     /// Claims and attempts.
     pub claims: u64,
-    /// Calls, heads, checks and subjects.
+    /// Calls, budgets, turns of lanes, ended pauses, settled notices, heads, checks, aliases and subjects.
     pub others: u64,
 }
 
@@ -57,12 +57,23 @@ const CLAIMS: &str = "DELETE FROM claims WHERE (rule, happening) IN \
     (SELECT rule, happening FROM claims WHERE claimed_at < $1 ORDER BY claimed_at LIMIT $2)";
 const ATTEMPTS: &str = "DELETE FROM attempts WHERE (subject, sha, grp) IN \
     (SELECT subject, sha, grp FROM attempts WHERE made_at < $1 ORDER BY made_at LIMIT $2)";
-const CALLS: &str = "DELETE FROM calls WHERE (id, class) IN \
-    (SELECT id, class FROM calls WHERE ended_at < $1 LIMIT $2)";
+/// Calls of the API; budgets are kept for as long as rules may count them.
+const CALLS: &str = "DELETE FROM calls WHERE (id, class) IN (SELECT id, class FROM calls WHERE class IN \
+    ('create', 'standard', 'setup_commands', 'log_analysis', 'logs') AND ended_at < $1 LIMIT $2)";
+const BUDGETS: &str = "DELETE FROM calls WHERE (id, class) IN \
+    (SELECT id, class FROM calls WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)";
+const LANES: &str = "DELETE FROM lanes WHERE lane IN \
+    (SELECT lane FROM lanes WHERE served_at < $1 ORDER BY served_at LIMIT $2)";
+const PAUSES: &str = "DELETE FROM pauses WHERE (scope, name) IN \
+    (SELECT scope, name FROM pauses WHERE until_at < $1 LIMIT $2)";
+const NOTICES: &str = "DELETE FROM notices WHERE id IN \
+    (SELECT id FROM notices WHERE settled_at < $1 ORDER BY settled_at LIMIT $2)";
 const HEADS: &str = "DELETE FROM heads WHERE (host, repo, sha, subject) IN \
     (SELECT host, repo, sha, subject FROM heads WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const CHECKS: &str = "DELETE FROM checks WHERE (host, repo, sha, name, aggregate) IN \
     (SELECT host, repo, sha, name, aggregate FROM checks WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
+const ALIASES: &str = "DELETE FROM aliases WHERE (alias, subject) IN \
+    (SELECT alias, subject FROM aliases WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const SUBJECTS: &str = "DELETE FROM subjects WHERE key IN \
     (SELECT key FROM subjects WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)";
 
@@ -77,13 +88,26 @@ impl Store {
         let now = self.inner.clock.now();
         let (bodies, records, claims) =
             (now.minus(retention.bodies).0, now.minus(retention.records).0, now.minus(retention.claims).0);
-        let windows = now.minus(calls::longest_window(&self.inner.limits)).0;
+        let window = calls::longest_window(&self.inner.limits);
+        let (windows, budgets) = (now.minus(window).0, now.minus(budgets::LONGEST.max(window)).0);
+        let turns = now.minus(queue::TURNS).0;
         let mut swept = Swept { bodies: self.walk(&BODIES, bodies).await?, ..Swept::default() };
         swept.jobs = self.forget(JOBS, records).await?;
         swept.deliveries = self.walk(&DELIVERIES, records).await?;
         swept.claims = self.forget(CLAIMS, claims).await? + self.forget(ATTEMPTS, claims).await?;
         // A commit that is forgotten earlier than its subject could turn a fork's check into one of ours.
-        for (delete, before) in [(CALLS, windows), (CHECKS, records), (HEADS, claims), (SUBJECTS, claims)] {
+        let others = [
+            (CALLS, windows),
+            (BUDGETS, budgets),
+            (LANES, turns),
+            (PAUSES, now.0),
+            (NOTICES, records),
+            (CHECKS, records),
+            (HEADS, claims),
+            (ALIASES, claims),
+            (SUBJECTS, claims),
+        ];
+        for (delete, before) in others {
             swept.others += self.forget(delete, before).await?;
         }
         Ok(swept)

@@ -132,12 +132,12 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
 
 async fn together(writer: &mut sqlite::Conn, inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
     let mut tx = sqlite::begin(writer).await?;
-    let accepted = accept::group(&mut tx, group, inner.clock.now()).await?;
+    let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
     tx.commit().await?;
     inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
     inner.commits.transactions.fetch_add(1, Ordering::Relaxed);
     telemetry::measure(Metric::GroupSize, &[], group.len() as f64);
-    if accepted.iter().any(|one| !one.jobs.is_empty()) {
+    if due {
         inner.wake.notify_waiters();
     }
     Ok(accepted)

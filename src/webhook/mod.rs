@@ -10,6 +10,7 @@ mod github;
 mod gitlab;
 mod headers;
 mod jira;
+mod mentions;
 mod refusal;
 pub mod signature;
 mod source;

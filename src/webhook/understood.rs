@@ -1,7 +1,9 @@
 //! What a delivery says: its events, and what it adds to what is known.
 
 use super::delivery::Delivery;
+use super::mentions;
 use super::tolerant::Id;
+use super::words::{is_agent, is_zero};
 use crate::model::acceptance::AttemptReset;
 use crate::model::delivery::SourceKind;
 use crate::model::event::{Check, Event, Kind, Origin, Subject};
@@ -84,6 +86,7 @@ pub(super) struct Telling {
     subjects: Vec<SubjectUpdate>,
     checks: Vec<CheckUpdate>,
     resets: Vec<AttemptReset>,
+    agents: Vec<String>,
 }
 
 impl Telling {
@@ -97,7 +100,8 @@ impl Telling {
             host,
             ..Event::default()
         };
-        Self { event, said: Vec::new(), subjects: Vec::new(), checks: Vec::new(), resets: Vec::new() }
+        let agents = delivery.agents().to_vec();
+        Self { event, said: Vec::new(), subjects: Vec::new(), checks: Vec::new(), resets: Vec::new(), agents }
     }
 
     /// Sets the identity of what happened from an object and its occurrence.
@@ -133,18 +137,64 @@ impl Telling {
     /// A change that is known by its number only is not learnt of: a row under the number would hide the row of its
     /// branch, under which everything else about it is kept.
     pub(super) fn learn(&mut self, key: &str, facts: Facts) {
+        if facts != Facts::default() {
+            self.learn_of(key, facts);
+        }
+    }
+
+    fn learn_of(&mut self, key: &str, facts: Facts) {
         let repo = self.event.repo.as_ref().or(self.event.project.as_ref());
         let by_number = facts.change.is_some() && !key.contains('@');
-        if key.is_empty() || by_number || facts == Facts::default() {
+        if key.is_empty() || by_number {
             return;
         }
         if let Some(repo) = repo {
+            let change = self.event.change.as_ref();
+            let title = change.and_then(|change| change.title.as_deref());
+            // Issues mention each other; only code belongs to one of them.
+            let mentions = if key.contains('@') {
+                mentions::of(&self.event.host, repo, facts.branch.as_deref(), title)
+            } else {
+                Vec::new()
+            };
+            let actor = self.event.actor.as_ref();
             self.subjects.push(SubjectUpdate {
                 key: key.to_owned(),
                 host: self.event.host.clone(),
                 repo: repo.clone(),
                 facts,
+                merged: change.is_some_and(|change| change.merged == Some(true)),
+                by_agent: actor.is_some_and(|actor| is_agent(actor, &self.agents)),
+                mentions,
+                ..SubjectUpdate::default()
             });
+        }
+    }
+
+    /// Adds facts to a subject whose head was pushed; `before` is the head that it had.
+    pub(super) fn learn_push(&mut self, key: &str, facts: Facts, before: Option<&str>) {
+        let known = self.subjects.len();
+        self.learn(key, facts);
+        if let Some(update) = self.subjects.get_mut(known) {
+            update.head_before = before.filter(|sha| !is_zero(sha)).map(str::to_owned);
+        }
+    }
+
+    /// Notes that a branch of the repository was deleted.
+    pub(super) fn learn_deletion(&mut self, key: &str, branch: &str, before: Option<&str>) {
+        let known = self.subjects.len();
+        self.learn_push(key, Facts { branch: Some(branch.to_owned()), ..Facts::default() }, before);
+        if let Some(update) = self.subjects.get_mut(known) {
+            update.deleted = true;
+        }
+    }
+
+    /// Adds facts to a ticket, which other places mention by `alias`.
+    pub(super) fn learn_ticket(&mut self, key: &str, alias: &str, facts: Facts) {
+        let known = self.subjects.len();
+        self.learn_of(key, facts);
+        if let Some(update) = self.subjects.get_mut(known) {
+            update.alias = Some(alias.to_owned());
         }
     }
 

@@ -38,9 +38,14 @@ pub(super) fn same_login(left: &str, right: &str) -> bool {
     bare(left).eq_ignore_ascii_case(bare(right))
 }
 
+/// Whether the account is one of ours.
+pub(super) fn is_agent(person: &Person, agents: &[String]) -> bool {
+    agents.iter().any(|agent| same_login(agent, &person.login))
+}
+
 /// Whether the account is certainly a person's and none of ours.
 pub(super) fn is_human(person: &Person, agents: &[String]) -> bool {
-    person.bot == Some(false) && !agents.iter().any(|agent| same_login(agent, &person.login))
+    person.bot == Some(false) && !is_agent(person, agents)
 }
 
 /// The branch of a full ref name.

@@ -92,6 +92,7 @@ struct Inner {
     progress: Notify,
     /// Cancelled when nothing may be begun any more.
     stop: CancellationToken,
+    loose: std::sync::Mutex<release::Loose>,
     follow: Mutex<follow::Follow>,
     reconcile: Mutex<reconcile::Reconcile>,
     repos: Mutex<repos::Refresh>,
@@ -117,6 +118,7 @@ impl Worker {
             sending: Arc::new(Semaphore::new(SENDING_MAX as usize)),
             progress: Notify::new(),
             stop,
+            loose: std::sync::Mutex::default(),
             follow: Mutex::default(),
             reconcile: Mutex::default(),
             repos: Mutex::default(),

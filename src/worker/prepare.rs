@@ -12,24 +12,38 @@ use crate::model::job::Job;
 use crate::model::policy::Action;
 use crate::model::run::{RepoTarget, Run};
 use crate::model::subject::SubjectLookup;
-use crate::rules::{JobContext, Told, with_footer};
+use crate::rules::gates::Way;
+use crate::rules::{JobContext, Rendered, Told, with_footer};
 use crate::store::{Joined, StoreError};
 
-/// What a released job asks the service for.
+/// What is asked of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// A new run.
     Create(CreateRun),
-    /// That a run hears something, and works on.
-    Resume { run: i64, prompt: String },
-    /// That the change of a run is left alone, and its agents stop.
-    Ban { run: i64 },
-    /// A run that generates set-up commands for a repository, by Codegen's own id of it.
-    SetupCommands { repo_id: i64, prompt: String },
+    /// Something is said to a run.
+    Resume {
+        /// The run.
+        run: i64,
+        /// What is said, with its last line.
+        prompt: String,
+    },
+    /// The change of a run is left alone from now on, and its agents stop.
+    Ban {
+        /// The run.
+        run: i64,
+    },
+    /// Set-up commands for a repository.
+    SetupCommands {
+        /// Codegen's id of the repository.
+        repo_id: i64,
+        /// What is to be minded, with its last line.
+        prompt: String,
+    },
 }
 
 impl Asked {
-    /// What is said to the agent; empty for a ban.
+    /// What is said with it; nothing with a ban.
     pub(super) fn prompt(&self) -> &str {
         match self {
             Self::Create(request) => &request.prompt,
@@ -38,11 +52,11 @@ impl Asked {
         }
     }
 
-    /// The run that it is said to, or that it ends.
-    pub(super) fn run(&self) -> Option<i64> {
+    /// The run that is told something instead of one being made.
+    pub(super) fn told(&self) -> Option<i64> {
         match self {
-            Self::Resume { run, .. } | Self::Ban { run } => Some(*run),
-            Self::Create(_) | Self::SetupCommands { .. } => None,
+            Self::Resume { run, .. } => Some(*run),
+            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
         }
     }
 }
@@ -50,19 +64,59 @@ impl Asked {
 /// What is sent for a job.
 pub(super) struct Prepared {
     pub(super) asked: Asked,
-    /// What the decision is to say about the repository; empty when there is nothing to say.
+    /// What the decision is to say beside the gates; empty when there is nothing to say.
     pub(super) note: String,
 }
 
 impl Worker {
-    /// Renders the job under the rules in force; the inner error is why a person is needed.
-    pub(super) async fn prepare(&self, snapshot: &Snapshot) -> Result<Result<Prepared, String>, StoreError> {
-        let (inner, job) = (&self.inner, &snapshot.job);
-        let target = job.target.filter(|&run| run > 0);
-        if job.action == Action::Ban {
-            let ban = target.map(|run| Prepared { asked: Asked::Ban { run }, note: String::new() });
-            return Ok(ban.ok_or_else(|| "no run is known whose change could be banned".to_owned()));
+    /// Makes the request that goes this way; the inner error is why a person is needed.
+    pub(super) async fn prepare(&self, snapshot: &Snapshot, way: Way) -> Result<Result<Prepared, String>, StoreError> {
+        let job = &snapshot.job;
+        let told = |run: i64, prompt: String| Prepared {
+            asked: Asked::Resume { run, prompt },
+            note: format!("said to run {run}"),
+        };
+        match way {
+            Way::Ban(run) => Ok(Ok(Prepared { asked: Asked::Ban { run }, note: String::new() })),
+            Way::Resume(run) if job.action == Action::Tell => {
+                // Its words were settled when it was made; what was sent before has its last line.
+                let words = self.inner.store.prompt(&job.id).await?.unwrap_or_else(|| job.reason.clone());
+                let words = words.strip_suffix(&with_footer("", &job.id)).unwrap_or(&words);
+                Ok(Ok(told(run, with_footer(words, &job.id))))
+            }
+            Way::Resume(run) => {
+                let rendered = self.render(snapshot, true).await?;
+                Ok(rendered.map(|rendered| told(run, with_footer(&rendered.prompt, &job.id))))
+            }
+            Way::Start | Way::SetupCommands => self.prepare_new(snapshot, way).await,
         }
+    }
+
+    async fn prepare_new(&self, snapshot: &Snapshot, way: Way) -> Result<Result<Prepared, String>, StoreError> {
+        let (inner, job) = (&self.inner, &snapshot.job);
+        let rendered = match self.render(snapshot, false).await? {
+            Ok(rendered) => rendered,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let repo = self.repo(job, rendered.repo.as_deref()).await?;
+        let prompt = with_footer(&rendered.prompt, &job.id);
+        if way == Way::SetupCommands {
+            let asked = |repo_id| Prepared { asked: Asked::SetupCommands { repo_id, prompt }, note: String::new() };
+            return Ok(repo.map(asked));
+        }
+        let (repo_id, note) = match repo {
+            Ok(id) => (Some(id), String::new()),
+            Err(why) if inner.options.require_repo => return Ok(Err(why)),
+            Err(why) => (None, format!("sent without a repository: {why}")),
+        };
+        let agent_type = Some(rendered.agent_type.to_owned());
+        let request = CreateRun { job: job.id.clone(), prompt, repo_id, model: rendered.model, agent_type };
+        Ok(Ok(Prepared { asked: Asked::Create(request), note }))
+    }
+
+    /// Renders the job under the rules in force; the inner error is why a person is needed.
+    async fn render(&self, snapshot: &Snapshot, resumed: bool) -> Result<Result<Rendered, String>, StoreError> {
+        let (inner, job) = (&self.inner, &snapshot.job);
         let joined = inner.store.joined(&job.id).await?;
         let payloads: Vec<Option<Bytes>> = joined.iter().map(payload).collect();
         let told: Vec<Told<'_>> = joined
@@ -78,33 +132,12 @@ impl Worker {
         let previous = self.previous(job, &joined).await?;
         let context = JobContext {
             attempt: (snapshot.attempts.unwrap_or(0) + u32::from(!snapshot.sha_counted)).max(1),
-            resumed: target.is_some(),
+            resumed,
             previous: previous.as_ref(),
             instance_key: inner.store.instance_key(),
         };
-        let rendered = match inner.rules.now().render(&job.rule, &told, &context) {
-            Ok(rendered) => rendered,
-            Err(error) => return Ok(Err(format!("rule \"{}\": {error}", job.rule))),
-        };
-        let (repo_id, note) = match self.repo(job, rendered.repo.as_deref()).await? {
-            Ok(id) => (Some(id), String::new()),
-            Err(why) if inner.options.require_repo => return Ok(Err(why)),
-            Err(why) => (None, format!("sent without a repository: {why}")),
-        };
-        let prompt = with_footer(&rendered.prompt, &job.id);
-        let asked = match (job.action, target, repo_id) {
-            (Action::SetupCommands, _, Some(repo_id)) => Asked::SetupCommands { repo_id, prompt },
-            (Action::SetupCommands, ..) => return Ok(Err(note)),
-            (_, Some(run), _) => Asked::Resume { run, prompt },
-            _ => Asked::Create(CreateRun {
-                job: job.id.clone(),
-                prompt,
-                repo_id,
-                model: rendered.model,
-                agent_type: Some(rendered.agent_type.to_owned()),
-            }),
-        };
-        Ok(Ok(Prepared { asked, note }))
+        let rendered = inner.rules.now().render(&job.rule, &told, &context);
+        Ok(rendered.map_err(|error| format!("rule \"{}\": {error}", job.rule)))
     }
 
     /// The newest earlier run of ours on the job's subject.

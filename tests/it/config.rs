@@ -1,10 +1,12 @@
 //! Settings: layers, problems with their places, secrets.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hookrun::config::{Input, Overrides, Settings};
 use hookrun::model::access::Role;
 use hookrun::model::limits::RateLimit;
+use hookrun::model::policy::{Bound, FileTerms};
 use hookrun::model::problem::Problem;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -346,7 +348,12 @@ fn each_rule_of_the_sections_holds() {
             "[admin]\ntokens = [\"0123456789abcdef\", \"0123456789abcdef\"]",
             "`admin.tokens[1]`: another token is called \"operator\" already",
         ),
-        ("[limits]\nall = [\"200/day\"]", "`limits.all` does not work yet"),
+        (
+            "[limits]\nall = [\"0/day\"]",
+            "`limits.all[0]`: \"0/day\" would let nothing through; a rule is stopped by mode = \"off\"",
+        ),
+        ("[rules.files.\"a/b.toml\"]", "`rules.files.\"a/b.toml\"` names a file by its folder"),
+        ("[rules.files.\"b.toml\"]\nrepos = []", "`rules.files.\"b.toml\".repos` lets no rule of the file act"),
         (
             "[webhooks]\nmax_in_flight = \"1MiB\"",
             "`webhooks.max_in_flight` is less than one body of `webhooks.max_body` needs",
@@ -461,4 +468,101 @@ fn no_secret_is_shown_in_debug_output() {
     assert!(shown.contains("secret-1"), "{shown}");
     let input = Input { flags: Overrides::default(), ..Input::default() };
     assert!(Settings::load(input).is_err());
+}
+
+#[test]
+fn ceilings_and_the_time_zone_of_rules_are_read() {
+    let text = "[limits]\nall = [\"200/day\", \"10 running\"]\n[rules]\ntimezone = \"Europe/Berlin\"\n\
+                [rules.files.\"team.toml\"]\nrepos = [\"acme/team-*\"]\nlimits = [\"50/week\", \"3/hour\"]\n\
+                [rules.files.\"other.toml\"]\n";
+    let settings = with(text).settings();
+    let terms = settings.rules.terms;
+    let rate = |count, hours| Bound::Rate { count, per: Duration::from_hours(hours) };
+    assert_eq!(terms.timezone.as_deref(), Some("Europe/Berlin"));
+    assert_eq!(terms.all, [rate(200, 24), Bound::Running(10)]);
+    let team = FileTerms { repos: vec!["acme/team-*".to_owned()], limits: vec![rate(50, 7 * 24), rate(3, 1)] };
+    assert_eq!(terms.files["team.toml"], team);
+    assert_eq!(terms.files["other.toml"], FileTerms { repos: vec!["**".to_owned()], limits: Vec::new() });
+    let one = with("").env("HOOKRUN_LIMITS__ALL", "7/day").env("HOOKRUN_RULES__TIMEZONE", "Asia/Tokyo").settings();
+    assert_eq!((one.rules.terms.all, one.rules.terms.timezone), (vec![rate(7, 24)], Some("Asia/Tokyo".to_owned())));
+}
+
+#[test]
+fn everything_wrong_about_ceilings_is_told_at_once() {
+    let text = "[limits]\nall = [\"200/day\", \"10 runing\"]\n[rules]\ntimezone = \"Europe/Berln\"\n\
+                [rules.files.\"team.toml\"]\nrepos = [\"acme/{\"]\nlimits = [\"50/month\"]\nlimit = []\n";
+    let expected = r#"error: `limits.all[1]`: "10 runing" is no limit; write it as "10/hour", "50/day", "200/week" or "2 running"
+ --> hookrun.toml:8:19
+  |
+8 | all = ["200/day", "10 runing"]
+  |                   ^^^^^^^^^^^
+
+error: `rules.timezone`: "Europe/Berln" is no time zone
+  --> hookrun.toml:10:12
+   |
+10 | timezone = "Europe/Berln"
+   |            ^^^^^^^^^^^^^^
+  = help: did you mean "Europe/Berlin"?
+
+error: `rules.files."team.toml".repos[0]`: "acme/{" is no glob: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
+  --> hookrun.toml:12:10
+   |
+12 | repos = ["acme/{"]
+   |          ^^^^^^^^
+
+error: `rules.files."team.toml".limits[0]`: "50/month" is no limit; write it as "10/hour", "50/day", "200/week" or "2 running"
+  --> hookrun.toml:13:11
+   |
+13 | limits = ["50/month"]
+   |           ^^^^^^^^^^
+
+error: `rules.files."team.toml".limit` is no setting
+  --> hookrun.toml:14:1
+   |
+14 | limit = []
+   | ^^^^^
+  = help: did you mean `limits`?
+"#;
+    assert_eq!(with(text).problems(), expected);
+}
+
+#[test]
+fn a_run_may_be_said_to_cost_something() {
+    let cost = |more: &str| {
+        let text = MINIMAL.replace("org_id = 7\n", &format!("org_id = 7\n{more}\n"));
+        Case::new(&text).load().map(|(settings, _)| settings.codegen.cost).map_err(|problems| drawn(&problems))
+    };
+    assert_eq!(cost("").unwrap(), None);
+    assert_eq!(cost("cost = 0.8").unwrap().unwrap().of(50), "about 40.00 USD");
+    assert_eq!(cost("cost = 2\ncurrency = \"EUR\"").unwrap().unwrap().of(3), "about 6.00 EUR");
+    assert!(cost("cost = -0.5").unwrap_err().contains("`codegen.cost` must be 0 or more"));
+    assert!(cost("cost = inf").unwrap_err().contains("`codegen.cost` must be 0 or more"));
+    assert!(cost("cost = \"much\"").unwrap_err().contains("`codegen.cost` must be a number, but is text"));
+}
+
+#[test]
+fn limits_are_spelled_as_they_are_read() {
+    for text in ["10/hour", "50/day", "200/week", "2 running"] {
+        assert_eq!(text.parse::<Bound>().unwrap().to_string(), text);
+        assert_eq!(serde_json::to_value(text.parse::<Bound>().unwrap()).unwrap(), text);
+    }
+    for text in [
+        "",
+        "10",
+        "10/",
+        "/day",
+        "-1/day",
+        "1.5/day",
+        "10/days",
+        "10/minute",
+        "running",
+        "two running",
+        "9999999999/day",
+    ] {
+        let wrong = text.parse::<Bound>().unwrap_err();
+        assert!(wrong.contains(&format!("\"{text}\" is no limit")), "{wrong}");
+    }
+    for text in ["0/day", "0 running"] {
+        assert!(text.parse::<Bound>().unwrap_err().contains("would let nothing through"));
+    }
 }

@@ -72,7 +72,7 @@ fn every_setting_stands_in_the_annotated_file() {
     names(&json_schema(), &mut found);
     assert!(found.len() > 50, "{found:?}");
     for name in found {
-        let there = [format!("{name} = "), format!("[{name}"), format!(".{name}]")];
+        let there = [format!("{name} = "), format!("[{name}"), format!(".{name}]"), format!("[rules.{name}.")];
         assert!(there.iter().any(|text| annotated_default().contains(text)), "{name}");
     }
 }

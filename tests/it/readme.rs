@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use hookrun::model::policy::Terms;
 use hookrun::rules::compile;
 
 /// The TOML in the README, without the indentation that it has in a list.
@@ -53,7 +54,9 @@ fn the_settings_that_it_shows_are_all_that_is_needed() {
 
 #[test]
 fn the_rule_that_it_shows_has_no_problems() {
-    let loaded = compile(vec![("README.md".to_owned(), block_with("[[rule]]"))], &|name| Err(format!("no {name}")));
+    let loaded = compile(vec![("README.md".to_owned(), block_with("[[rule]]"))], &Terms::default(), &|name| {
+        Err(format!("no {name}"))
+    });
     let problems: String = loaded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, "");
     assert_eq!(loaded.rules.unwrap().rules().count(), 1);

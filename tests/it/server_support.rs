@@ -101,6 +101,7 @@ impl World {
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts,
             requests,
             outcome: DeliveryOutcome::Unmatched,
@@ -185,7 +186,11 @@ impl World {
             tokens,
             hosts: vec!["hookrun.example".to_owned()],
             sources: vec![("github".to_owned(), SourceKind::Github)],
-            rules: Box::new(move || RulesInForce { hash: "9f8e7d6c5b4a3f2e".to_owned(), rules: rules.clone() }),
+            rules: Box::new(move || RulesInForce {
+                hash: "9f8e7d6c5b4a3f2e".to_owned(),
+                rules: rules.clone(),
+                ..RulesInForce::default()
+            }),
             policy: Box::new(|_| Policy::default()),
             gates: Box::new(move |snapshot, _| GateAnswer {
                 outcome: GateOutcome::Wait(

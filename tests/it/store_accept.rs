@@ -56,7 +56,7 @@ async fn a_job_that_may_have_a_run_swallows_no_event_while_a_person_is_asked() {
     let other = house.queued(request("k", "2")).await;
     assert_ne!(other.id, job.id);
     // Its subject is not free: the run may be there.
-    assert!(house.store.candidates(10).await.unwrap().is_empty());
+    assert!(house.store.candidates(10, &[]).await.unwrap().is_empty());
     assert_eq!(house.store.snapshots(vec![(other.clone(), Policy::default())]).await.unwrap()[0].active.on_subject, 1);
     // Nobody may send it again without saying that there is none.
     assert!(matches!(house.store.retry(&job.id).await, Err(StoreError::Conflict(_))));

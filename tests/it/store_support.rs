@@ -46,6 +46,19 @@ impl House {
         Self { folder, clock, store }
     }
 
+    /// What another process finds after this one was killed: the files as they lie there now.
+    pub(crate) async fn killed(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        for file in std::fs::read_dir(self.folder.path().join("data")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
+        }
+        let store = open(&folder, &self.clock).await.unwrap();
+        Self { folder, clock: self.clock, store }
+    }
+
     pub(crate) fn delivery(&self) -> Acceptance {
         let now = self.clock.now();
         let event = Event {
@@ -71,6 +84,7 @@ impl House {
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts: Vec::new(),
             requests: Vec::new(),
             outcome: DeliveryOutcome::Unmatched,

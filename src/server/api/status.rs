@@ -10,9 +10,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::items::{JobItem, RunItem, text};
 use super::params::Params;
-use crate::server::admin::Admin;
+use crate::model::problem::{Problem, Severity};
+use crate::server::admin::{Admin, RulesInForce};
 use crate::server::overview::{Trouble, Windows};
 use crate::server::problem::{Refusal, Refusals};
+
+/// Problems of rule files in an answer.
+const PROBLEMS: usize = 50;
 
 /// Nothing can be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -31,6 +35,8 @@ pub(in crate::server) struct Status {
     pub uptime_s: u64,
     /// Hash of the rules in force.
     pub rules_hash: String,
+    /// The rules in force and their files.
+    pub rules: RulesItem,
     /// How many jobs are in each state; every state is named.
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
@@ -68,6 +74,45 @@ pub(in crate::server) struct WindowItem {
     pub reason: Option<String>,
 }
 
+/// The rules in force and their files.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct RulesItem {
+    /// Hash of the rules in force.
+    pub hash: String,
+    /// How many there are.
+    pub count: usize,
+    /// Since when they are in force.
+    #[schema(format = DateTime)]
+    pub loaded_at: String,
+    /// Whether their files have changed since and cannot be used; then these rules stay.
+    pub stale: bool,
+    /// What is wrong with the files as they are now, at most 50; warnings only, unless the rules are stale.
+    pub problems: Vec<FileProblemItem>,
+}
+
+/// Something wrong in a rules file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct FileProblemItem {
+    /// `error` or `warning`.
+    #[schema(value_type = String)]
+    pub severity: Severity,
+    /// The file.
+    pub file: String,
+    /// The line, from 1, if it is about one.
+    #[schema(required)]
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    #[schema(required)]
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[schema(required)]
+    pub help: Option<String>,
+    /// All of it drawn with line and caret, to be shown with a fixed width.
+    pub text: String,
+}
+
 /// Something that needs a person's attention.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::server) struct TroubleItem {
@@ -79,6 +124,9 @@ pub(in crate::server) struct TroubleItem {
     /// When it is over by itself, if that is known.
     #[schema(required, format = DateTime)]
     pub until: Option<String>,
+    /// More of it, to be shown with a fixed width.
+    #[schema(required)]
+    pub text: Option<String>,
 }
 
 /// The state of the whole at a glance.
@@ -88,7 +136,7 @@ pub(super) async fn status(
     State(admin): State<Arc<Admin>>,
     Params(StatusQuery {}): Params<StatusQuery>,
 ) -> Result<Json<Status>, Refusal> {
-    let now = admin.clock.now();
+    let (now, rules) = (admin.clock.now(), (admin.rules)());
     let counts = admin.store.counts().await?;
     let windows = admin.windows().await?;
     let alive = admin.alive_runs(100).await?;
@@ -99,7 +147,8 @@ pub(super) async fn status(
         version: env!("CARGO_PKG_VERSION"),
         started_at: admin.started_at.to_rfc3339(),
         uptime_s: now.since(admin.started_at).as_secs(),
-        rules_hash: (admin.rules)().hash,
+        rules_hash: rules.hash.clone(),
+        rules: RulesItem::from(rules),
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
         oldest_waiting: oldest.pop().map(JobItem::from),
@@ -124,8 +173,35 @@ fn window_items(windows: &Windows) -> Vec<WindowItem> {
         .collect()
 }
 
+impl From<RulesInForce> for RulesItem {
+    fn from(rules: RulesInForce) -> Self {
+        Self {
+            hash: rules.hash,
+            count: rules.rules.len(),
+            loaded_at: rules.loaded_at.to_rfc3339(),
+            stale: rules.stale,
+            problems: rules.problems.into_iter().take(PROBLEMS).map(FileProblemItem::from).collect(),
+        }
+    }
+}
+
+impl From<Problem> for FileProblemItem {
+    fn from(problem: Problem) -> Self {
+        let (line, column) = problem.place.as_ref().map(|place| (place.line, place.column)).unzip();
+        Self {
+            text: problem.to_string(),
+            severity: problem.severity,
+            file: problem.origin,
+            line,
+            column,
+            message: problem.message,
+            help: problem.help,
+        }
+    }
+}
+
 impl From<Trouble> for TroubleItem {
     fn from(trouble: Trouble) -> Self {
-        Self { message: trouble.message, help: trouble.help, until: text(trouble.until) }
+        Self { message: trouble.message, help: trouble.help, until: text(trouble.until), text: trouble.text }
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Pages {
 struct Head {
     version: &'static str,
     rules_hash: String,
+    rules_stale: bool,
     started_at: i64,
     caller: Option<String>,
 }
@@ -89,9 +90,11 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 }
 
 fn head(admin: &Admin, caller: &Caller) -> Value {
+    let rules = (admin.rules)();
     shown(Head {
         version: env!("CARGO_PKG_VERSION"),
-        rules_hash: (admin.rules)().hash,
+        rules_hash: rules.hash,
+        rules_stale: rules.stale,
         started_at: admin.started_at.0,
         caller: caller.by_cookie.then(|| caller.name.clone()),
     })

@@ -15,11 +15,13 @@ pub(super) fn pull_request(ask: &Ask<'_>, payload: &Payload, telling: &mut Telli
     let number = describe(ask, pull, telling)?;
     relate_actor(telling.event.actor.as_mut(), telling.event.author.as_ref(), ask.action);
     let mut facts = facts(telling, pull);
+    let key = telling.event.subject.key.clone();
     if ask.action == "synchronize" {
         facts.last_pusher.clone_from(&telling.event.actor);
+        telling.learn_push(&key, facts, payload.before.as_deref());
+    } else {
+        telling.learn(&key, facts);
     }
-    let key = telling.event.subject.key.clone();
-    telling.learn(&key, facts);
 
     let id = pull
         .id

@@ -36,11 +36,13 @@ pub(super) fn push(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> R
     let branch = ask.need(branch_of(reference), "a branch or tag in ref")?;
     telling.event.branch = Some(branch.to_owned());
     telling.event.subject = branch_subject(&host, &repo, &repo, branch);
+    let key = telling.event.subject.key.clone();
+    let before = payload.before.as_deref();
     if deleted {
+        telling.learn_deletion(&key, branch, before);
         return Ok(());
     }
     telling.event.sha = Some(after.clone());
-    let key = telling.event.subject.key.clone();
     let facts = Facts {
         fork: Some(false),
         branch: Some(branch.to_owned()),
@@ -48,7 +50,7 @@ pub(super) fn push(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> R
         last_pusher: telling.event.actor.clone(),
         ..Facts::default()
     };
-    telling.learn(&key, facts);
+    telling.learn_push(&key, facts, before);
     let pushed_by_human = telling.event.actor.as_ref().is_some_and(|actor| is_human(actor, ask.delivery.agents()));
     let author = head.and_then(|commit| commit.author.as_ref());
     if pushed_by_human && author.is_some_and(|author| is_human(&committer(author), ask.delivery.agents())) {

@@ -27,6 +27,7 @@ tolerant::objects! {
         alert: Option<Alert>,
         commit_oid: Option<String>,
         reference("ref"): Option<String>,
+        before: Option<String>,
         after: Option<String>,
         deleted: Option<bool>,
         compare: Option<String>,

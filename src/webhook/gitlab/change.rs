@@ -121,7 +121,8 @@ pub(super) fn describe(
     };
     let sha = request.last_commit.as_ref().and_then(|commit| commit.id.clone());
     let draft = request.draft.or(request.work_in_progress);
-    let open = request.state.as_deref().map(|state| state == "opened");
+    // It is locked while it is being merged.
+    let open = request.state.as_deref().map(|state| matches!(state, "opened" | "locked"));
     let labels = payload.labels.as_ref().or(request.labels.as_ref()).map(|labels| labels.0.clone());
     let event = &mut telling.event;
     event.repo = Some(repo);
@@ -160,6 +161,6 @@ pub(super) fn describe(
         ..Facts::default()
     };
     let key = event.subject.key.clone();
-    telling.learn(&key, facts);
+    telling.learn_push(&key, facts, request.oldrev.as_deref().filter(|_| pushed));
     Ok(())
 }

@@ -16,7 +16,10 @@ pub(super) fn push(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> R
     telling.occurrence(&["push", &repo, reference, &after]);
     telling.event.branch = Some(branch.to_owned());
     telling.event.subject = branch_subject(&telling.event.host, &repo, &repo, branch);
+    let key = telling.event.subject.key.clone();
+    let before = payload.before.as_deref();
     if is_zero(&after) {
+        telling.learn_deletion(&key, branch, before);
         return Ok(());
     }
     let head = payload.commits.iter().find(|commit| commit.id.as_ref() == Some(&after));
@@ -30,8 +33,7 @@ pub(super) fn push(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> R
         last_pusher: telling.event.actor.clone(),
         ..Facts::default()
     };
-    let key = telling.event.subject.key.clone();
-    telling.learn(&key, facts);
+    telling.learn_push(&key, facts, before);
     let agents = ask.delivery.agents();
     let pushed_by_human = telling.event.actor.as_ref().is_some_and(|actor| is_human(actor, agents));
     let author = head.and_then(|commit| commit.author.as_ref());

@@ -46,8 +46,8 @@ pub(super) fn describe(payload: &Payload, telling: &mut Telling) {
     });
     let done = status.and_then(|status| status.category.as_ref()?.key.as_deref()).map(|category| category == "done");
     let facts = Facts { author, open: done.map(|done| !done), labels, ..Facts::default() };
-    let key = event.subject.key.clone();
-    telling.learn(&key, facts);
+    let subject = event.subject.key.clone();
+    telling.learn_ticket(&subject, &key, facts);
 }
 
 fn assignee(fields: &Fields) -> Option<String> {

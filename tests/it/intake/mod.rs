@@ -1,8 +1,12 @@
 //! The way in as a whole: signed bodies through the real verifier, rules and store.
 
 mod attempts;
+mod context;
+mod heads;
 mod kept;
+mod late;
 mod once;
+mod stale;
 mod subjects;
 mod told;
 
@@ -11,18 +15,23 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use hookrun::intake::{Door, Intake, Receipt, Rejection};
+use hookrun::model::acceptance::{Acceptance, Accepted};
+use hookrun::model::clock::Clock;
+use hookrun::model::clock::Timestamp;
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
+use hookrun::model::id::new_id;
 use hookrun::model::job::Job;
-use hookrun::model::policy::Policy;
+use hookrun::model::policy::{Policy, Terms};
+use hookrun::model::subject::{Facts, SubjectLookup};
 use hookrun::rules::gates;
 use hookrun::rules::{JobContext, Live, Places, Told, compile};
 use hookrun::store::{JobFilter, PageRequest, Release, Released};
-use hookrun::webhook::{Auth, SourceSpec};
+use hookrun::webhook::{Auth, SourceSpec, verify};
 use serde_json::Value;
 
 use crate::store_support::{CREATE, House, alive};
-use crate::webhook_support::{headers, secret, signed, source};
+use crate::webhook_support::{NOW, headers, secret, signed, source};
 
 /// One rule that repairs failed checks.
 const FIX: &str = r#"
@@ -48,8 +57,9 @@ impl Room {
 
     fn with(house: House, text: &str) -> Self {
         let read = |name: &str| Err(format!("no file \"{name}\""));
-        let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
-        let rules = Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))));
+        let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
+        let rules =
+            Arc::new(Live::new(loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems)), Timestamp::default()));
         let store = house.store.clone();
         let intake = Intake::new(doors(), rules.clone(), store, house.clock.clone());
         Self { house, intake, rules }
@@ -60,6 +70,13 @@ impl Room {
         let Self { house, intake, .. } = self;
         drop(intake);
         Self::with(house.restart().await, rules)
+    }
+
+    /// A new process after this one was killed, with these rules.
+    async fn killed(self, rules: &str) -> Self {
+        let Self { house, intake, .. } = self;
+        drop(intake);
+        Self::with(house.killed().await, rules)
     }
 
     fn advance(&self, seconds: u64) {
@@ -78,6 +95,35 @@ impl Room {
 
     async fn send(&self, event: &str, body: &Value) -> Receipt {
         self.send_by("repo-hook", event, body).await
+    }
+
+    /// A GitHub event whose requests are altered before they are committed.
+    async fn altered(&self, event: &str, body: &Value, alter: impl FnOnce(&mut Acceptance)) -> Accepted {
+        let door = Door { spec: github("repo-hook"), repos: Places::new(&["**".to_owned()]).unwrap() };
+        let body = body.to_string();
+        let headers = signed(SourceKind::Github, event, body.as_bytes());
+        let delivery = verify(&door.spec, &headers, &body.into(), NOW).unwrap();
+        let now = self.house.clock.now();
+        let mut acceptance = self.intake.decide(&door, &delivery, &new_id(now), now).await.unwrap();
+        alter(&mut acceptance);
+        self.house.store.accept(acceptance).await.unwrap()
+    }
+
+    /// What Jira tells, signed.
+    async fn jira(&self, body: &Value) -> Receipt {
+        let body = body.to_string();
+        self.post("tracker", &signed(SourceKind::Jira, "", body.as_bytes()), &body).await.unwrap()
+    }
+
+    /// What is known of a branch of `acme/widgets`.
+    async fn known(&self, branch: &str) -> Facts {
+        let key = format!("github.com/acme/widgets@{branch}");
+        let lookup = SubjectLookup { key, ..SubjectLookup::default() };
+        self.house.store.subject(&lookup).await.unwrap().unwrap().facts
+    }
+
+    async fn head(&self, branch: &str) -> Option<String> {
+        self.known(branch).await.head_sha
     }
 
     async fn delivery(&self, receipt: &Receipt) -> DeliveryRecord {
@@ -165,6 +211,7 @@ fn doors() -> Vec<Door> {
         Door { spec: github("org-hook"), repos: everywhere() },
         Door { spec: github("narrow"), repos: Places::new(&["acme/tools".to_owned()]).unwrap() },
         Door { spec: tracker, repos: everywhere() },
+        Door { spec: SourceSpec { name: "tracker".to_owned(), ..source(SourceKind::Jira) }, repos: everywhere() },
     ]
 }
 

@@ -81,9 +81,50 @@ pub(super) fn comment(number: u32, text: &str) -> Value {
     about(body, MIA)
 }
 
-/// A push to a branch of the repository.
+/// A push to a branch of the repository, of which nothing is said about the head before.
 pub(super) fn push(sha: &str, branch: &str, sender: &str) -> Value {
-    let body = json!({"ref": format!("refs/heads/{branch}"), "before": super::told::sha(0), "after": sha,
+    push_over(&super::told::sha(0), sha, branch, sender)
+}
+
+/// A push to a branch of the repository over the head `before`.
+pub(super) fn push_over(before: &str, sha: &str, branch: &str, sender: &str) -> Value {
+    let body = json!({"ref": format!("refs/heads/{branch}"), "before": before, "after": sha,
         "head_commit": {"id": sha, "message": "Work", "author": {"name": sender, "username": sender}}});
     about(body, sender)
+}
+
+/// A branch of the repository was deleted.
+pub(super) fn deleted(before: &str, branch: &str) -> Value {
+    let mut body = push_over(before, &sha(0), branch, MIA);
+    body["deleted"] = true.into();
+    body
+}
+
+/// The end of a change.
+pub(super) fn ended(mut change: Value, merged: bool) -> Value {
+    change["action"] = "closed".into();
+    change["pull_request"]["state"] = "closed".into();
+    change["pull_request"]["merged"] = merged.into();
+    change["pull_request"]["updated_at"] = "2026-01-15T11:00:00Z".into();
+    change
+}
+
+/// An issue of a member was opened.
+pub(super) fn issue(number: u32, title: &str) -> Value {
+    let body = json!({"action": "opened", "issue": {"id": 500 + number, "number": number, "title": title,
+        "state": "open", "user": account(MIA), "author_association": "MEMBER", "labels": [], "assignees": [],
+        "html_url": format!("https://github.com/acme/widgets/issues/{number}"),
+        "created_at": "2026-01-15T09:00:00Z", "updated_at": "2026-01-15T09:00:00Z"}});
+    about(body, MIA)
+}
+
+/// A ticket of a Jira site as it is told when it is changed.
+pub(super) fn ticket(site: &str, key: &str, items: &Value) -> Value {
+    json!({"webhookEvent": "jira:issue_updated", "timestamp": 1_768_471_000_000_i64,
+        "user": {"accountId": "5b10", "displayName": "Mia", "accountType": "atlassian"},
+        "issue": {"id": "10042", "key": key, "self": format!("https://{site}/rest/api/2/issue/10042"),
+            "fields": {"summary": "Checkout 500s", "labels": ["agent"], "status": {"name": "To Do"},
+                "creator": {"accountId": "5b10", "displayName": "Mia", "accountType": "atlassian"},
+                "project": {"key": key.split('-').next()}}},
+        "changelog": {"id": format!("{site}{key}"), "items": items}})
 }

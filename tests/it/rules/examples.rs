@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hookrun::model::clock::Timestamp;
 use hookrun::model::delivery::SourceKind;
 use hookrun::model::event::Event;
+use hookrun::model::policy::Terms;
 use hookrun::model::subject::{Facts, SubjectUpdate};
 use hookrun::rules::{Judgement, Occasion, RuleSet, RuleTest, complete, json_schema, load};
 use hookrun::webhook::{Delivery, understand};
@@ -20,7 +21,7 @@ fn shipped() -> std::path::PathBuf {
 
 #[test]
 fn the_example_rules_have_no_problems_and_each_has_a_test() {
-    let loaded = load(&shipped());
+    let loaded = load(&shipped(), &Terms::default());
     let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     let rules = loaded.rules.unwrap();
@@ -33,7 +34,7 @@ fn the_example_rules_have_no_problems_and_each_has_a_test() {
 
 #[test]
 fn every_delivery_of_a_test_is_there_as_headers_and_body() {
-    let rules = load(&shipped()).rules.unwrap();
+    let rules = load(&shipped(), &Terms::default()).rules.unwrap();
     for file in rules.tests().iter().flat_map(|test| test.given.iter().chain([&test.delivery])) {
         let text = std::fs::read_to_string(shipped().with_file_name(file)).unwrap();
         let delivery: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -66,13 +67,15 @@ fn a_folder_is_read_in_the_order_of_names_and_nothing_outside_of_it() {
     write("a.toml", &rule("first", "p.md"));
     write("p.md", "go");
     write("notes.txt", "not read");
-    let names: Vec<_> = load(folder.path()).rules.unwrap().rules().map(|rule| rule.name).collect();
+    let names: Vec<_> = load(folder.path(), &Terms::default()).rules.unwrap().rules().map(|rule| rule.name).collect();
     assert_eq!(names, ["first", "second"]);
     write("c.toml", &rule("third", "../p.md"));
-    let loaded = load(folder.path());
+    let loaded = load(folder.path(), &Terms::default());
     assert!(loaded.rules.is_none());
     assert_eq!(loaded.problems[0].message, "\"../p.md\" is not a file of the rules' folder");
-    assert!(load(&folder.path().join("none.toml")).problems[0].message.starts_with("cannot be read"));
+    assert!(
+        load(&folder.path().join("none.toml"), &Terms::default()).problems[0].message.starts_with("cannot be read")
+    );
 }
 
 /// A delivery of `config/`, as it is after its signature was checked.
@@ -116,6 +119,7 @@ fn run(rules: &RuleSet, test: &RuleTest) -> Vec<Judgement> {
             event: &complete(event, facts.as_ref()),
             facts: facts.as_ref(),
             subject_key: &event.subject.key,
+            context: "",
             payload: delivery.payload(),
             source_kind: delivery.kind(),
             agents: delivery.agents(),
@@ -128,7 +132,7 @@ fn run(rules: &RuleSet, test: &RuleTest) -> Vec<Judgement> {
 
 #[test]
 fn the_tests_of_the_example_rules_hold() {
-    let rules = load(&shipped()).rules.unwrap();
+    let rules = load(&shipped(), &Terms::default()).rules.unwrap();
     for test in rules.tests() {
         let all = run(&rules, test);
         let of_rule = |one: &&Judgement| test.rule.as_ref().is_none_or(|rule| one.verdict.rule == *rule);

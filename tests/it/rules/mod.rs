@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::SourceKind;
 use hookrun::model::event::{Change, Check, Comment, Event, Issue, Kind, Origin, Person, Subject};
+use hookrun::model::policy::Terms;
 use hookrun::model::subject::Facts;
 use hookrun::rules::{Judgement, Occasion, RuleSet, compile};
 
@@ -20,7 +21,9 @@ const SHA: &str = "4f2a9c1e5b7d3086a1c2e4f60718293a4b5c6d7e";
 
 /// Compiles rules that must be without problems.
 fn rules(text: &str) -> RuleSet {
-    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &|name| Err(format!("no file \"{name}\"")));
+    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &|name| {
+        Err(format!("no file \"{name}\""))
+    });
     let problems: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
     loaded.rules.unwrap_or_else(|| panic!("{}", problems.join("\n")))
 }
@@ -132,6 +135,7 @@ fn judge_with(rules: &RuleSet, event: &Event, facts: Option<&Facts>, payload: &s
         event,
         facts,
         subject_key: &event.subject.key,
+        context: "",
         payload: &Bytes::copy_from_slice(payload.as_bytes()),
         source_kind: kind_of(event),
         agents: &["codegen-sh[bot]".to_owned()],

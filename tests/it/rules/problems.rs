@@ -1,5 +1,6 @@
 //! What the reader says about rules that are wrong.
 
+use hookrun::model::policy::Terms;
 use hookrun::rules::compile;
 
 fn problems(text: &str) -> String {
@@ -7,7 +8,7 @@ fn problems(text: &str) -> String {
         "bad.md" => Ok("Hello\n{{ event.rep }}".to_owned()),
         _ => Err(format!("\"{name}\" cannot be read: no such file")),
     };
-    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &read);
+    let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
     assert!(loaded.rules.is_none());
     loaded.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -276,52 +277,6 @@ error: event has no field "rep"
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_unless_it_says_its_default() {
-    let text = r#"[[rule]]
-name = "a"
-on = ["push"]
-repos = ["**"]
-prompt = 'go'
-priority = "urgent"
-approval = "never"
-limits = {attempts=3}
-checks = ["!codecov/**"]
-owner = "payments"
-settle_max = "30m"
-then = [ "resume" ]
-"#;
-    let expected = r#"error: "priority" is not yet supported
- --> rules.toml:6:1
-  |
-6 | priority = "urgent"
-  | ^^^^^^^^
-  = help: leave it out; until then it counts as priority = "normal"
-
-error: "checks" is not yet supported
- --> rules.toml:9:1
-  |
-9 | checks = ["!codecov/**"]
-  | ^^^^^^
-  = help: leave it out; until then it counts as checks = ["**"]
-
-error: "owner" is not yet supported
-  --> rules.toml:10:1
-   |
-10 | owner = "payments"
-   | ^^^^^
-  = help: leave it out; until then it counts as owner = ""
-
-error: "then" is not yet supported
-  --> rules.toml:12:1
-   |
-12 | then = [ "resume" ]
-   | ^^^^
-  = help: leave it out; until then it counts as then = ["start"]
-"#;
-    assert_eq!(problems(text), expected);
-}
-
-#[test]
 fn toml_that_cannot_be_read_shows_where() {
     let text = r#"[[rule]
 name = "a"
@@ -376,7 +331,7 @@ error: there is no rule "b"
    |                   ^^^
   = help: did you mean "a"?
 
-error: "decision" must be one of "queued", "shadow", "denied", "no_match", "failed"
+error: "decision" must be one of "queued", "joined", "duplicate", "late", "shadow", "denied", "no_match", "failed"
   --> rules.toml:10:35
    |
 10 | expect = { rule = "b", decision = "quued" }
@@ -418,7 +373,7 @@ fn defaults_stand_once_and_name_nothing() {
         file("a.toml", "[defaults]\nname = \"x\"\n[groups]\ng = []\n"),
         file("b.toml", "[defaults]\n[groups]\ng = []\n"),
     ];
-    let messages: Vec<_> = compile(files, &|_| Err(String::new()))
+    let messages: Vec<_> = compile(files, &Terms::default(), &|_| Err(String::new()))
         .problems
         .into_iter()
         .map(|problem| (problem.origin, problem.message))
@@ -434,7 +389,9 @@ fn defaults_stand_once_and_name_nothing() {
 #[test]
 fn a_rule_replaces_what_the_defaults_say() {
     let text = "[defaults]\non = [\"push\"]\nrepos = [\"acme/*\"]\nprompt = 'general'\nmode = \"off\"\n[[rule]]\nname = \"a\"\nmode = \"live\"\nprompt_file = \"p.md\"\n";
-    let rules = compile(vec![("rules.toml".to_owned(), text.to_owned())], &|_| Ok("own".to_owned())).rules.unwrap();
+    let rules = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &|_| Ok("own".to_owned()))
+        .rules
+        .unwrap();
     let summary = rules.rules().next().unwrap();
     assert_eq!((summary.mode, summary.on, summary.repos), ("live", vec!["push".to_owned()], vec!["acme/*".to_owned()]));
 }

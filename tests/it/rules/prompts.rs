@@ -3,6 +3,7 @@
 use hookrun::model::clock::Timestamp;
 use hookrun::model::decision::Ruling::Failed;
 use hookrun::model::event::{Check, Event};
+use hookrun::model::policy::Terms;
 use hookrun::rules::{JobContext, RenderError, Rendered, Told, compile, with_footer};
 
 use super::*;
@@ -135,7 +136,7 @@ fn prompt_files_and_includes_come_from_the_reader_and_count_in_the_hash() {
             "house.md" => Ok(house.to_owned()),
             _ => Err("no such file".to_owned()),
         };
-        compile(vec![("rules.toml".to_owned(), text.to_owned())], &read).rules.unwrap()
+        compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read).rules.unwrap()
     };
     let kind = with("Be kind to {{ event.host }}.");
     let text = render(&kind, &[ci()], &JobContext::first(&KEY)).unwrap().prompt;

@@ -16,6 +16,7 @@ use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
 use hookrun::model::policy::Action;
+use hookrun::model::policy::Terms;
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
@@ -276,7 +277,14 @@ pub(super) fn worker(
             claims: Duration::from_hours(24 * 400),
         },
     };
-    Worker::new(options, store.clone(), codegen, Arc::new(Live::new(rules(setting.rules))), clock, stop.clone())
+    Worker::new(
+        options,
+        store.clone(),
+        codegen,
+        Arc::new(Live::new(rules(setting.rules), Timestamp::default())),
+        clock,
+        stop.clone(),
+    )
 }
 
 /// A sandbox on a port of its own.
@@ -359,6 +367,7 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
             subjects: Vec::new(),
             checks: Vec::new(),
             resets: Vec::new(),
+            on_stale: Vec::new(),
             verdicts: vec![verdict],
             requests: vec![(0, request)],
             outcome: DeliveryOutcome::Unmatched,
@@ -373,6 +382,6 @@ fn rules(text: &str) -> RuleSet {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.toml");
     std::fs::write(&path, text).unwrap();
-    let loaded = load(&path);
+    let loaded = load(&path, &Terms::default());
     loaded.rules.unwrap_or_else(|| panic!("{:?}", loaded.problems))
 }

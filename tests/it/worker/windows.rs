@@ -66,6 +66,7 @@ name = "fix"
 on = ["ci.failed"]
 repos = ["**"]
 prompt = "Fix it.\nsandbox: life=0ms"
+then = ["resume", "start"]
 "#;
 
 #[tokio::test]

@@ -1,0 +1,92 @@
+//! Is the job still wanted, and may anything be sent now: stale, pause, breaker, settle.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::{Said, classes, inputs};
+use crate::model::clock::Timestamp;
+use crate::model::gate::Snapshot;
+use crate::model::policy::Policy;
+
+/// With `settle = "checks"`: for so long no news of a check may have come.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// A newer commit, an end of the change or success makes it pointless.
+pub(super) fn stale(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
+    let job = &snapshot.job;
+    let head = snapshot.facts.as_ref().and_then(|facts| facts.head_sha.as_deref());
+    let open = snapshot.facts.as_ref().and_then(|facts| facts.open);
+    let inputs =
+        inputs(json!({ "on": job.stale_on, "sha": job.sha, "head": head, "open": open, "green": snapshot.green }));
+    let (about, sha) = (job.subject.as_str(), job.sha.as_deref());
+    let said = match (head, sha) {
+        (Some(head), Some(sha)) if job.stale_on.head && snapshot.sha_was_head && head != sha => {
+            Said::Supersede(format!("stale: the head of {about} is {head} now"))
+        }
+        _ if job.stale_on.closed && open == Some(false) => Said::Supersede(format!("stale: {about} is closed")),
+        (_, Some(sha)) if job.stale_on.green && snapshot.green => {
+            Said::Supersede(format!("stale: all checks of {sha} are green"))
+        }
+        _ => Said::Pass("still wanted".to_owned()),
+    };
+    (said, inputs)
+}
+
+/// Nothing is sent of what somebody has paused. Of several pauses the one that lasts longest is named.
+pub(super) fn pause(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
+    let longest = snapshot.pauses.iter().max_by_key(|pause| pause.until.map_or(i64::MAX, |at| at.0));
+    let Some(pause) = longest else { return (Said::Pass("not paused".to_owned()), Map::new()) };
+    let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+    (
+        Said::Wait(format!("{} is paused by {}{why}", pause.what, pause.by), pause.until),
+        inputs(json!({ "pauses": snapshot.pauses })),
+    )
+}
+
+/// No class that the call needs may be frozen.
+pub(super) fn breaker(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
+    let freeze = snapshot
+        .freezes
+        .iter()
+        .filter(|freeze| freeze.until > snapshot.now && classes(&snapshot.job).contains(&freeze.class))
+        .max_by_key(|freeze| freeze.until);
+    match freeze {
+        None => (Said::Pass("no class is frozen".to_owned()), Map::new()),
+        Some(freeze) => (
+            Said::Wait(format!("{} calls are frozen: {}", freeze.class, freeze.reason), Some(freeze.until)),
+            inputs(json!({ "class": freeze.class, "until": freeze.until })),
+        ),
+    }
+}
+
+/// The quiet time must be over, and so must the delay after a refused call; where the rule says so, every check of the
+/// commit must have ended.
+pub(super) fn settle(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
+    let job = &snapshot.job;
+    let mut inputs = inputs(json!({ "due_at": job.due_at, "tries": job.tries, "events": job.events }));
+    if job.due_at > snapshot.now {
+        let reason = if job.tries == 0 { "settling: more events may join" } else { "waiting before the next try" };
+        return (Said::Wait(reason.to_owned(), Some(job.due_at)), inputs);
+    }
+    let pass = |reason: &str| Said::Pass(reason.to_owned());
+    if !policy.settle_checks {
+        return (pass("due"), inputs);
+    }
+    inputs.insert("checks".to_owned(), json!(snapshot.checks));
+    inputs.insert("settled_by".to_owned(), json!(job.settled_by));
+    let Some(checks) = snapshot.checks else {
+        return (Said::Wait("the checks of the commit cannot be read".to_owned(), None), inputs);
+    };
+    let quiet_at = checks.last_seen.map(|at: Timestamp| at.plus(QUIET).min(job.settled_by));
+    let said = if job.settled_by <= snapshot.now {
+        pass("it has waited for checks as long as it may")
+    } else if checks.unfinished > 0 {
+        Said::Wait(format!("{} of the commit's checks have not ended", checks.unfinished), None)
+    } else if let Some(at) = quiet_at.filter(|at| *at > snapshot.now) {
+        Said::Wait("every check has ended; another may follow".to_owned(), Some(at))
+    } else {
+        pass("every check of the commit has ended")
+    };
+    (said, inputs)
+}

@@ -1,0 +1,74 @@
+//! The commits that were heads of subjects: which news of a head is old, and to which subject a commit belongs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::errors::Result;
+use super::sql;
+use super::sqlite::Tx;
+use super::subjects::Known;
+use crate::model::clock::Timestamp;
+use crate::model::subject::SubjectUpdate;
+
+/// The heads that a group of deliveries tells of: host, repository, commit and subject.
+#[derive(Debug, Default)]
+pub(super) struct Heads<'u> {
+    told: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
+    /// Heads that were there before a push; nobody says that they are heads now.
+    before: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
+}
+
+impl<'u> Heads<'u> {
+    /// Whether the head that is told is old news: it was a head of the subject before, and it is not pushed over the head
+    /// that the subject has now. So a push that is told again, or overtaken by a later one, moves nothing back.
+    pub(super) async fn is_old(
+        &self,
+        tx: &mut Tx<'_>,
+        update: &SubjectUpdate,
+        present: Option<&String>,
+    ) -> Result<bool> {
+        let (Some(sha), Some(present)) = (&update.facts.head_sha, present) else { return Ok(false) };
+        if sha == present || update.head_before.as_ref() == Some(present) {
+            return Ok(false);
+        }
+        let head = (update.host.as_str(), update.repo.as_str(), sha.as_str(), update.key.as_str());
+        if self.told.contains(&head) || self.before.contains(&head) {
+            return Ok(true);
+        }
+        let known = sqlx::query("SELECT 1 FROM heads WHERE host = $1 AND repo = $2 AND sha = $3 AND subject = $4")
+            .bind(head.0)
+            .bind(head.1)
+            .bind(head.2)
+            .bind(head.3)
+            .fetch_optional(&mut **tx)
+            .await?;
+        Ok(known.is_some())
+    }
+
+    /// Remembers the head of an update, and the one before it.
+    pub(super) fn add(&mut self, update: &'u SubjectUpdate) {
+        let head = |sha| (update.host.as_str(), update.repo.as_str(), sha, update.key.as_str());
+        self.told.extend(update.facts.head_sha.as_deref().map(head));
+        self.before.extend(update.head_before.as_deref().map(head));
+    }
+
+    /// Writes them. What is known of the subject counts, not what a delivery repeats of it: a fork stays one though
+    /// nobody says so.
+    pub(super) async fn write(self, tx: &mut Tx<'_>, known: &BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
+        const TOLD: &str = "ON CONFLICT (host, repo, sha, subject) DO UPDATE SET fork = excluded.fork, \
+            seen_at = excluded.seen_at";
+        const BEFORE: &str = "ON CONFLICT (host, repo, sha, subject) DO NOTHING";
+        for (heads, conflict) in [(self.told, TOLD), (self.before, BEFORE)] {
+            let heads: Vec<_> = heads.into_iter().collect();
+            for run in sql::runs(&heads) {
+                let mut query =
+                    sql::many("INSERT INTO heads (host, repo, sha, subject, fork, seen_at)", run.len(), 6, conflict);
+                for (host, repo, sha, key) in run {
+                    let fork = known.get(key).is_some_and(|of| of.facts.fork == Some(true));
+                    query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(i64::from(fork)).bind(now.0);
+                }
+                query.execute(&mut **tx).await?;
+            }
+        }
+        Ok(())
+    }
+}

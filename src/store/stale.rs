@@ -1,0 +1,290 @@
+//! Stale work stops: what waits is superseded, and what runs is told or banned where its rule says so.
+
+use sqlx::Row;
+
+use super::errors::Result;
+use super::jobs::{self, NewJob};
+use super::sqlite::{Conn, Tx, begin};
+use super::subjects::Turn;
+use super::{Store, rows};
+use crate::model::clock::Timestamp;
+use crate::model::id::new_id;
+use crate::model::job::{Job, StaleOn};
+use crate::model::policy::{Action, OnStale, Priority};
+
+/// So often one run is told something of itself at most: an agent that pushes in the name of a person would otherwise be
+/// told of its own pushes for ever.
+const MOST_ACTS: i64 = 3;
+
+/// Open jobs of a subject end as superseded. What follows says which of them.
+const SUPERSEDE: &str = "UPDATE jobs SET state = 'superseded', reason = $2, updated_at = $3, ended_at = $3, \
+    hold_until = NULL, revision = revision + 1 WHERE subject = $1 AND ended_at IS NULL AND open = 1";
+
+/// What a group turned: at most one change of each kind for each subject counts, the last.
+pub(super) async fn act_upon(
+    tx: &mut Tx<'_>,
+    turns: &[Turn<'_>],
+    on_stale: &[(String, OnStale)],
+    now: Timestamp,
+) -> Result<bool> {
+    let mut made = false;
+    for (at, turn) in turns.iter().enumerate() {
+        if !turns[at + 1..].iter().any(|later| later.is_like(turn)) {
+            supersede(tx, turn, now).await?;
+            made |= tell(tx, turn, on_stale, now).await?;
+        }
+    }
+    Ok(made)
+}
+
+async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<()> {
+    let reason = turn.reason();
+    let statement = |which: &str| sqlx::AssertSqlSafe(format!("{SUPERSEDE} AND {which}"));
+    match turn {
+        // A commit that was never known as a head may be newer than what we were told of.
+        Turn::Moved { update, .. } => {
+            sqlx::query(statement(
+                "stale_on LIKE '%head%' AND sha <> $4 AND EXISTS (SELECT 1 FROM heads h WHERE h.host = $5 \
+                 AND h.repo = $6 AND h.sha = jobs.sha AND h.subject = $1)",
+            ))
+            .bind(&update.key)
+            .bind(reason)
+            .bind(now.0)
+            .bind(&update.facts.head_sha)
+            .bind(&update.host)
+            .bind(&update.repo)
+            .execute(&mut **tx)
+            .await?
+        }
+        Turn::Closed { update, .. } => {
+            sqlx::query(statement("stale_on LIKE '%closed%'"))
+                .bind(&update.key)
+                .bind(reason)
+                .bind(now.0)
+                .execute(&mut **tx)
+                .await?
+        }
+        Turn::Green { subject, sha } => {
+            sqlx::query(statement("stale_on LIKE '%green%' AND sha = $4"))
+                .bind(*subject)
+                .bind(reason)
+                .bind(now.0)
+                .bind(*sha)
+                .execute(&mut **tx)
+                .await?
+        }
+    };
+    Ok(())
+}
+
+/// Makes the acts that rules want for runs on what has turned; answers whether there is one.
+async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], now: Timestamp) -> Result<bool> {
+    let (Some(told), false) = (turn.told(), on_stale.is_empty()) else { return Ok(false) };
+    let mut made = false;
+    for job in running(tx, told.subject).await? {
+        let wanted = on_stale.iter().find(|(rule, _)| *rule == job.rule).map(|(_, wanted)| *wanted);
+        let action = match wanted {
+            Some(OnStale::Tell) => Action::Tell,
+            Some(OnStale::Ban) => Action::Ban,
+            Some(OnStale::Leave) | None => continue,
+        };
+        let concerned = match told.sha {
+            Some(sha) => job.stale_on.head && job.sha.as_deref() != Some(sha),
+            None => job.stale_on.closed,
+        };
+        if concerned {
+            let act = Act { action, of: &job, cause: &told.cause, reason: &told.sentence, sha: told.sha };
+            made |= act.make_once(tx, now).await?.is_some();
+        }
+    }
+    Ok(made)
+}
+
+/// The jobs of a subject that have, or may have, a run that works.
+async fn running(conn: &mut Conn, subject: &str) -> Result<Vec<Job>> {
+    let select = format!(
+        "{} WHERE j.subject = $1 AND j.ended_at IS NULL AND j.state IN ('submitting', 'uncertain', 'running') \
+         AND j.action = 'run' ORDER BY j.id",
+        rows::JOB
+    );
+    let found = sqlx::query(sqlx::AssertSqlSafe(select)).bind(subject).fetch_all(conn).await?;
+    found.iter().map(rows::job).collect()
+}
+
+/// What a run is told of, and by what name it is known whether it was told.
+struct Told<'t> {
+    subject: &'t str,
+    /// The commit that is the head now, if that is what happened.
+    sha: Option<&'t str>,
+    cause: String,
+    sentence: String,
+}
+
+impl Turn<'_> {
+    fn is_like(&self, other: &Turn<'_>) -> bool {
+        match (self, other) {
+            (Turn::Moved { update, .. }, Turn::Moved { update: other, .. })
+            | (Turn::Closed { update, .. }, Turn::Closed { update: other, .. }) => update.key == other.key,
+            (Turn::Green { subject, sha }, Turn::Green { subject: other, sha: theirs }) => {
+                subject == other && sha == theirs
+            }
+            _ => false,
+        }
+    }
+
+    /// Why a job that waited is pointless.
+    fn reason(&self) -> String {
+        match self {
+            Turn::Moved { update, .. } => {
+                format!(
+                    "a newer commit: {} is the head of its branch now",
+                    update.facts.head_sha.as_deref().unwrap_or("?")
+                )
+            }
+            Turn::Closed { update, change } => {
+                let how = if update.merged { "merged" } else { "closed" };
+                match change {
+                    Some(number) => format!("its change #{number} was {how}"),
+                    None => format!("{} was {how}", update.key),
+                }
+            }
+            Turn::Green { sha, .. } => format!("every check of {sha} is green now"),
+        }
+    }
+
+    /// What a run is told. The sentences go into prompts: nothing in them is text from outside.
+    fn told(&self) -> Option<Told<'_>> {
+        match self {
+            Turn::Moved { update, telling: true } => {
+                let sha = update.facts.head_sha.as_deref()?;
+                let shown = if is_commit(sha) { sha } else { "another commit" };
+                let sentence = format!(
+                    "The head of the branch that you work on has moved to {shown}, and it was not you who pushed it. \
+                     Take the newer commit into account before you go on."
+                );
+                Some(Told { subject: &update.key, sha: Some(sha), cause: format!("head:{sha}"), sentence })
+            }
+            Turn::Closed { update, change } if !update.by_agent => {
+                let what = change.map_or_else(|| "issue".to_owned(), |number| format!("change #{number}"));
+                let how = if update.merged { "merged" } else { "closed" };
+                let sentence = format!("The {what} that you work on was {how}. Stop here: nothing more is to be done.");
+                Some(Told { subject: &update.key, sha: None, cause: "closed".to_owned(), sentence })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_commit(sha: &str) -> bool {
+    sha.len() >= 7 && sha.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Something that is done to the run of a job.
+struct Act<'a> {
+    action: Action,
+    of: &'a Job,
+    /// What it is done for; one act of an action for a run and a cause.
+    cause: &'a str,
+    /// The whole sentence: it is what the run is told, and what is shown.
+    reason: &'a str,
+    sha: Option<&'a str>,
+}
+
+impl Act<'_> {
+    fn key(&self) -> String {
+        // Who the run is may not be known yet, whose it is always is.
+        format!("{}:{}:{}", self.action.as_str(), self.of.id, self.cause)
+    }
+
+    /// Makes the job, unless one was made for this before or the run was told often enough.
+    async fn make_once(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<String>> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS acts, COUNT(CASE WHEN rule = $2 AND key = $3 THEN 1 END) AS same FROM jobs \
+             WHERE follows = $1 AND action IN ('tell', 'ban')",
+        )
+        .bind(&self.of.id)
+        .bind(&self.of.rule)
+        .bind(self.key())
+        .fetch_one(&mut **tx)
+        .await?;
+        if row.try_get::<i64, _>("same")? > 0 || row.try_get::<i64, _>("acts")? >= MOST_ACTS {
+            return Ok(None);
+        }
+        self.make(tx, now).await.map(Some)
+    }
+
+    async fn make(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<String> {
+        let id = new_id(now);
+        let of = self.of;
+        let new = NewJob {
+            id: &id,
+            rule: &of.rule,
+            source: &of.source,
+            key: &self.key(),
+            subject: &of.subject,
+            context: &of.context,
+            file: &of.file,
+            person: None,
+            priority: Priority::People,
+            action: self.action,
+            target: of.run.as_ref().map(|run| run.id),
+            follows: Some(&of.id),
+            // What was said of a head is pointless once that has moved on or its change is closed.
+            stale_on: StaleOn { head: self.sha.is_some(), closed: self.sha.is_some(), green: false },
+            repo: of.repo.as_deref(),
+            sha: self.sha,
+            failing: false,
+            created_at: now,
+            due_at: now,
+            settled_by: now,
+            events: 0,
+            retry_of: None,
+            reason: self.reason,
+        };
+        jobs::insert(tx, &[new], now).await?;
+        Ok(id)
+    }
+}
+
+impl Store {
+    /// Makes a job that tells or bans a run (its `target`), for the rule and subject of the job `of` whose run it is;
+    /// answers its id, or that of an equal one that waits. It has the priority of people, no events, and `reason` is the
+    /// whole sentence that a tell says to the run.
+    pub async fn make_act(&self, action: Action, target: i64, of: &str, reason: &str) -> Result<String> {
+        let mut writer = self.inner.writer.lock().await;
+        let mut tx = begin(&mut writer).await?;
+        let mut of = jobs::get(&mut tx, of).await?;
+        of.run = of
+            .run
+            .filter(|run| run.id == target)
+            .or(Some(crate::model::run::Run { id: target, ..crate::model::run::Run::default() }));
+        let act = Act { action, of: &of, cause: "asked", reason, sha: None };
+        let waiting = sqlx::query("SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
+            .bind(&of.rule)
+            .bind(act.key())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let id = match waiting {
+            Some(row) => row.try_get("id")?,
+            None => act.make(&mut tx, self.inner.clock.now()).await?,
+        };
+        tx.commit().await?;
+        drop(writer);
+        self.wake();
+        Ok(id)
+    }
+}
+
+/// A run that has ended, or was never made, is told nothing any more: that would wake it.
+pub(super) async fn drop_acts(tx: &mut Tx<'_>, of: &str, reason: &str, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE jobs SET state = 'superseded', reason = $2, updated_at = $3, ended_at = $3, revision = revision + 1 \
+         WHERE follows = $1 AND action IN ('tell', 'ban') AND open = 1",
+    )
+    .bind(of)
+    .bind(reason)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
