@@ -21,6 +21,7 @@ mod server_support;
 mod server_wire;
 mod store_accept;
 mod store_lists;
+mod store_outcome;
 mod store_queue;
 mod store_support;
 mod support;
