@@ -16,7 +16,7 @@ use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
 use crate::rules::gates;
-use crate::rules::{InForce, Live, Look, Places, Reload, RuleSummary};
+use crate::rules::{InForce, Live, Places, Reload, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
 use crate::store::{Retention, Store, StoreOptions};
 use crate::telemetry::Metrics;
@@ -28,10 +28,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How often samples of histograms are folded; without it they pile up while nobody scrapes.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-
-/// How often the rule files are looked at, and how soon again when they have just changed.
-const RULES_EVERY: Duration = Duration::from_secs(2);
-const RULES_SETTLE: Duration = Duration::from_millis(500);
 
 /// How long stopping may take before what is left is cut off: a call to the API may take 30 seconds.
 const GRACE: Duration = Duration::from_secs(35);
@@ -82,7 +78,12 @@ impl App {
         let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
         let RulesSettings { path, terms } = settings.rules.clone();
         let reload = Reload::new(path, terms, rules.clone(), clock.clone());
-        lifecycle.spawn("rules", keep_rules(reload, lifecycle.clone(), store.clone()));
+        let waiting = store.clone();
+        let changed = move || {
+            let store = waiting.clone();
+            async move { store.wake() }
+        };
+        lifecycle.spawn("rules", reload.keep(lifecycle.clone(), changed));
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
         worker.spawn(&lifecycle);
         let upkeep = metrics.clone();
@@ -108,25 +109,6 @@ impl App {
             tracing::warn!(%error, "the database was not closed cleanly; the next start recovers");
         }
         clean
-    }
-}
-
-/// Looks at the rule files again and again, and at once when somebody asks for it.
-async fn keep_rules(mut reload: Reload, life: Lifecycle, store: Store) {
-    let stop = life.soft();
-    while !stop.is_cancelled() {
-        let looked = tokio::task::spawn_blocking(move || (reload.look(), reload)).await;
-        let Ok((look, back)) = looked else { return };
-        reload = back;
-        if look == Look::Taken {
-            store.wake();
-        }
-        let rest = if look == Look::Moving { RULES_SETTLE } else { RULES_EVERY };
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(rest) => {}
-            () = life.hung_up() => {}
-        }
     }
 }
 
@@ -194,6 +176,7 @@ fn admin_parts(
         rules: Box::new(move || shown(&listed.in_force())),
         policy: Box::new(move |job| rules.now().policy(&job.rule)),
         gates: Box::new(gates::ask),
+        cost: settings.codegen.cost.clone(),
         metrics: Box::new(move || metrics.render()),
     }
 }

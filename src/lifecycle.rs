@@ -86,18 +86,23 @@ impl Lifecycle {
         }
     }
 
+    /// Asks for the rules to be read again.
+    pub fn hang_up(&self) {
+        self.0.hung_up.notify_one();
+    }
+
     /// Completes when somebody asks for the rules to be read again, also when that was before this was called.
     pub async fn hung_up(&self) {
         self.0.hung_up.notified().await;
     }
 
-    /// Listens to SIGHUP, which completes [`Self::hung_up`]; else it ends the process.
+    /// Listens to SIGHUP, which calls [`Self::hang_up`]; else it ends the process.
     pub fn watch_hang_ups(&self) -> io::Result<()> {
         let mut hang_up = signal(SignalKind::hangup())?;
         let life = self.clone();
         tokio::spawn(async move {
             while life.0.hard.run_until_cancelled(hang_up.recv()).await.is_some() {
-                life.0.hung_up.notify_one();
+                life.hang_up();
             }
         });
         Ok(())

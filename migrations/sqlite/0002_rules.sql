@@ -15,6 +15,8 @@ ALTER TABLE jobs ADD COLUMN action TEXT NOT NULL DEFAULT 'run';
 ALTER TABLE jobs ADD COLUMN target BIGINT;
 -- The job whose run it is said to: a follow-up, or something that is told or done to that run.
 ALTER TABLE jobs ADD COLUMN follows TEXT;
+-- What it says to that run, where no rule's prompt does: the reason changes while it waits and is sent.
+ALTER TABLE jobs ADD COLUMN message TEXT;
 -- The run that it made or told.
 ALTER TABLE jobs ADD COLUMN run BIGINT;
 ALTER TABLE jobs ADD COLUMN resumed BIGINT NOT NULL DEFAULT 0;

@@ -5,20 +5,39 @@ use clap::Args;
 use super::Exit;
 use super::printer::{Printer, Style};
 use super::settings::{self, SettingsArguments};
+use crate::config::Settings;
+use crate::model::policy::Bound;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
     settings: SettingsArguments,
+    /// Print the problems as a JSON array on standard output, for editors and CI
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) fn run(arguments: CheckArguments, printer: Printer) -> Exit {
+pub(super) fn run(arguments: CheckArguments, printer: Printer) -> anyhow::Result<Exit> {
+    if arguments.json {
+        let (ready, problems) = settings::examine(arguments.settings);
+        Printer::line(serde_json::to_string_pretty(&problems)?);
+        return Ok(if ready.is_some() { Exit::Done } else { Exit::Configuration });
+    }
     let Some(ready) = settings::read(arguments.settings, printer) else {
-        return Exit::Configuration;
+        return Ok(Exit::Configuration);
     };
     let (sources, rules) = (ready.settings.sources.len(), ready.rules.rules().count());
     let hash = ready.rules.hash().get(..12).unwrap_or_default();
     let good = printer.paint(Style::Good, "all good");
     Printer::line(format_args!("{good}  sources: {sources}  rules: {rules}  rules hash: {hash}"));
-    Exit::Done
+    let Settings { rules, codegen, .. } = &ready.settings;
+    let tell = |bound: &Bound| codegen.cost.as_ref().map_or_else(|| bound.to_string(), |cost| cost.beside(bound));
+    let tell = |bounds: &[Bound]| bounds.iter().map(tell).collect::<Vec<_>>().join(", ");
+    let files = rules.terms.files.iter().map(|(name, file)| (name.as_str(), &file.limits));
+    for (name, bounds) in [("all rules", &rules.terms.all)].into_iter().chain(files) {
+        if !bounds.is_empty() {
+            Printer::line(format_args!("  {name}: at most {}", tell(bounds)));
+        }
+    }
+    Ok(Exit::Done)
 }

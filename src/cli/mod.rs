@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
-        Command::Check(arguments) => Ok(check::run(arguments, printer)),
+        Command::Check(arguments) => check::run(arguments, printer),
         Command::Sandbox(arguments) => block_on(sandbox::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),

@@ -53,6 +53,13 @@ pub(super) struct Ready {
 
 /// Reads settings and rules; on any error every problem was listed and there is nothing.
 pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Ready> {
+    let (ready, problems) = examine(arguments);
+    list(&problems, printer);
+    ready
+}
+
+/// Reads settings and rules, with every problem of both; there is nothing when one of them is an error.
+pub(super) fn examine(arguments: SettingsArguments) -> (Option<Ready>, Vec<Problem>) {
     let input = arguments.input();
     let (settings, mut problems) = match Settings::load(input.clone()) {
         Ok((settings, warnings)) => (Some(settings), warnings),
@@ -65,8 +72,8 @@ pub(super) fn read(arguments: SettingsArguments, printer: Printer) -> Option<Rea
         problems.extend(loaded.problems);
         rules = loaded.rules;
     }
-    list(&problems, printer);
-    Some(Ready { settings: settings?, rules: rules? })
+    let ready = settings.zip(rules).map(|(settings, rules)| Ready { settings, rules });
+    (ready, problems)
 }
 
 fn list(problems: &[Problem], printer: Printer) {

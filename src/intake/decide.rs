@@ -202,3 +202,48 @@ fn standing(reading: &Reading, verdicts: &[Verdict]) -> (DeliveryOutcome, String
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Acted, Judgement};
+    use crate::model::decision::{Ruling, Verdict};
+    use crate::model::job::JobRequest;
+
+    fn said(rule: &str, event: usize, one_of: Option<&str>, decision: Ruling) -> Judgement {
+        let verdict = Verdict {
+            rule: rule.to_owned(),
+            decision,
+            reason: String::new(),
+            inputs: serde_json::Map::new(),
+            rules_hash: String::new(),
+            event,
+            happening: None,
+            key: None,
+            job: None,
+        };
+        let request = (decision == Ruling::Queued).then(JobRequest::default);
+        Judgement { verdict, request, rendered: None, one_of: one_of.map(str::to_owned) }
+    }
+
+    #[test]
+    fn of_the_rules_with_one_word_only_the_first_acts_on_a_delivery_of_several_events() {
+        let mut acted = Acted::default();
+        let mut ask = |rule, event, word, decision| {
+            let mut said = said(rule, event, word, decision);
+            acted.once(&mut said);
+            assert_eq!(said.request.is_some(), said.verdict.decision == Ruling::Queued);
+            (said.verdict.decision, said.verdict.reason)
+        };
+        let passes = |decision| (decision, String::new());
+        let refused = |reason: &str| (Ruling::NoMatch, reason.to_owned());
+        assert_eq!(ask("dry", 0, Some("ci"), Ruling::Shadow), passes(Ruling::Shadow));
+        assert_eq!(ask("first", 0, Some("ci"), Ruling::Queued), passes(Ruling::Queued));
+        assert_eq!(ask("second", 1, Some("ci"), Ruling::Queued), refused("one_of ci: first acts"));
+        assert_eq!(ask("other", 1, Some("review"), Ruling::Queued), passes(Ruling::Queued));
+        assert_eq!(ask("free", 1, None, Ruling::Queued), passes(Ruling::Queued));
+        assert_eq!(ask("strict", 1, Some("ci"), Ruling::Denied), passes(Ruling::Denied));
+        let again = "once per delivery: the rule has acted on another event of it";
+        assert_eq!(ask("first", 2, Some("ci"), Ruling::Queued), refused(again));
+        assert_eq!(ask("dry", 2, Some("ci"), Ruling::Shadow), refused(again));
+    }
+}

@@ -19,6 +19,9 @@ pub(super) fn lookup(event: &Event) -> SubjectLookup {
 /// was stored, with what this delivery says on top.
 pub(super) fn resolve(event: &mut Event, known: Option<KnownSubject>, updates: &[SubjectUpdate]) -> Option<Facts> {
     let mut facts = None;
+    // A branch of the repository itself that the body names is that branch, whichever other one has the commit too.
+    let own = event.subject.origin == Origin::Base;
+    let known = known.filter(|known| !own || known.key == event.subject.key || known.facts.fork == Some(true));
     if let Some(KnownSubject { key, facts: stored }) = known {
         // A stored change of a fork wins over what a body without a head repository seems to say.
         if event.subject.origin == Origin::Unknown || stored.fork == Some(true) {

@@ -160,6 +160,9 @@ pub struct Job {
     /// The job whose run it is said to: a follow-up for events that came late, or something told or done to that run.
     #[serde(default)]
     pub follows: Option<String>,
+    /// What it says to that run, where no rule's prompt does: the whole sentence of a tell or ban.
+    #[serde(default)]
+    pub message: Option<String>,
     /// Whether its call told an existing run instead of making one.
     pub resumed: bool,
     /// Whether a person has agreed.
@@ -226,10 +229,14 @@ impl Job {
         name.filter(|name| !name.is_empty())
     }
 
-    /// Whether it is said to a run that is there, or ends it, and starts nothing: it waits for nobody's leave.
+    /// Whether it starts something that costs, and does not only speak of a run that is there.
+    pub fn starts(&self) -> bool {
+        matches!(self.action, Action::Run | Action::SetupCommands)
+    }
+
+    /// Whether it was made for a run that is there and for no event: it is told or stopped, and nobody is asked for leave.
     pub fn is_act(&self) -> bool {
-        self.action == Action::Tell
-            || (!matches!(self.action, Action::Run | Action::SetupCommands) && self.target.is_some())
+        !self.starts() && self.events == 0
     }
 
     /// Whether a gate asked for a person, who may approve or cancel it.

@@ -315,6 +315,12 @@ impl Cost {
     pub fn of(&self, runs: u32) -> String {
         format!("about {:.2} {}", self.per_run * f64::from(runs), self.currency)
     }
+
+    /// A bound as it is spelled, with what it may cost: `"50/day (about 40.00 USD)"`.
+    pub fn beside(&self, bound: &Bound) -> String {
+        let (Bound::Rate { count, .. } | Bound::Running(count)) = *bound;
+        format!("{bound} ({})", self.of(count))
+    }
 }
 
 /// What one file of rules may do at most.

@@ -215,7 +215,7 @@ impl Builder<'_> {
         let span = self.span(text);
         if span.is_some_and(|span| span > most) {
             let message = format!("\"settle\" may be at most {}, which is settle_max", show_span(most));
-            self.wrong(text, message, None);
+            self.wrong(text, message, Some("give the rule a longer settle_max".to_owned()));
         }
         (span.map(Settle::Quiet), most)
     }

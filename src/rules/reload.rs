@@ -2,13 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use super::load::{Mark, load_marked};
 use super::{Live, Loaded};
+use crate::lifecycle::Lifecycle;
 use crate::model::clock::Clock;
 use crate::model::policy::Terms;
 use crate::model::problem::Problem;
 use crate::telemetry::{Metric, count, set};
+
+/// How often the files are looked at.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How soon again when they have just changed.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How many problems are drawn where people read them; there can be one for each rule.
 const DRAWN: usize = 5;
@@ -44,6 +55,24 @@ impl Reload {
     /// Looks at a rules file or a folder of them, under the terms of the settings.
     pub fn new(path: PathBuf, terms: Terms, live: Arc<Live>, clock: Arc<dyn Clock>) -> Self {
         Self { path, terms, live, clock, known: None, moving: None }
+    }
+
+    /// Looks again and again, and at once when the process is hung up on; calls `changed` whenever other rules were put
+    /// in force. Ends when the process is asked to stop.
+    pub async fn keep<F: Future<Output = ()>>(mut self, life: Lifecycle, changed: impl Fn() -> F) {
+        let stop = life.soft();
+        while !stop.is_cancelled() {
+            let Ok((look, back)) = spawn_blocking(move || (self.look(), self)).await else { return };
+            self = back;
+            if look == Look::Taken {
+                changed().await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(if look == Look::Moving { SETTLE } else { EVERY }) => {}
+                () = life.hung_up() => {}
+            }
+        }
     }
 
     /// Reads everything and compares it with what is known. It blocks, and compiles what is new.
@@ -87,9 +116,8 @@ impl Reload {
 
 /// The first problems with line and caret, and how many more there are.
 pub fn drawn(problems: &[Problem]) -> String {
-    let mut text: String = problems.iter().take(DRAWN).map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    if let Some(more) = problems.len().checked_sub(DRAWN).filter(|more| *more > 0) {
-        text.push_str(&format!("\nand {more} more; `hookrun check` lists all of them\n"));
-    }
-    text
+    let shown = problems.iter().take(DRAWN).map(ToString::to_string);
+    let more = problems.len().checked_sub(DRAWN).filter(|more| *more > 0);
+    let more = more.map(|more| format!("and {more} more; `hookrun check` lists all of them\n"));
+    shown.chain(more).collect::<Vec<_>>().join("\n")
 }

@@ -17,7 +17,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
-use crate::model::policy::Policy;
+use crate::model::policy::{Cost, Policy};
 use crate::model::problem::Problem;
 use crate::store::Store;
 
@@ -73,6 +73,8 @@ pub struct AdminParts {
     pub policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     /// What the gates say to a job.
     pub gates: Gates,
+    /// What a run is estimated to cost.
+    pub cost: Option<Cost>,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -87,6 +89,7 @@ pub struct Admin {
     pub(super) rules: Box<dyn Fn() -> RulesInForce + Send + Sync>,
     pub(super) policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     pub(super) gates: Gates,
+    pub(super) cost: Option<Cost>,
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) pages: Pages,
     pub(super) started_at: Timestamp,
@@ -112,6 +115,7 @@ impl Admin {
             rules: parts.rules,
             policy: parts.policy,
             gates: parts.gates,
+            cost: parts.cost,
             metrics: parts.metrics,
         }
     }

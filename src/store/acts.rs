@@ -74,6 +74,7 @@ impl Store {
                 action: old.action,
                 target: old.target,
                 follows: old.follows.as_deref(),
+                message: old.message.as_deref(),
                 stale_on: StaleOn::default(),
                 repo: old.repo.as_deref(),
                 sha: old.sha.as_deref(),

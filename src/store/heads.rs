@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::errors::Result;
 use super::sql;
-use super::sqlite::Tx;
+use super::sqlite::{Conn, Tx};
 use super::subjects::Known;
 use crate::model::clock::Timestamp;
 use crate::model::subject::SubjectUpdate;
@@ -15,6 +15,19 @@ pub(super) struct Heads<'u> {
     told: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
     /// Heads that were there before a push; nobody says that they are heads now.
     before: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
+}
+
+/// Whether a commit is known as a head that the subject of an update has or had. One that is not may be newer than what we
+/// were told of.
+pub(super) async fn was_head(conn: &mut Conn, of: &SubjectUpdate, sha: &str) -> Result<bool> {
+    let known = sqlx::query("SELECT 1 FROM heads WHERE host = $1 AND repo = $2 AND sha = $3 AND subject = $4")
+        .bind(&of.host)
+        .bind(&of.repo)
+        .bind(sha)
+        .bind(&of.key)
+        .fetch_optional(conn)
+        .await?;
+    Ok(known.is_some())
 }
 
 impl<'u> Heads<'u> {
@@ -34,14 +47,7 @@ impl<'u> Heads<'u> {
         if self.told.contains(&head) || self.before.contains(&head) {
             return Ok(true);
         }
-        let known = sqlx::query("SELECT 1 FROM heads WHERE host = $1 AND repo = $2 AND sha = $3 AND subject = $4")
-            .bind(head.0)
-            .bind(head.1)
-            .bind(head.2)
-            .bind(head.3)
-            .fetch_optional(&mut **tx)
-            .await?;
-        Ok(known.is_some())
+        was_head(tx, update, sha).await
     }
 
     /// Remembers the head of an update, and the one before it.

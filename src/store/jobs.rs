@@ -24,6 +24,7 @@ pub(super) struct NewJob<'a> {
     pub(super) action: Action,
     pub(super) target: Option<i64>,
     pub(super) follows: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
     pub(super) stale_on: StaleOn,
     pub(super) repo: Option<&'a str>,
     pub(super) sha: Option<&'a str>,
@@ -41,9 +42,10 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
     for run in sql::runs(made) {
         let mut query = sql::many(
             "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
-             follows, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, updated_at, events, retry_of)",
+             follows, message, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, \
+             updated_at, events, retry_of)",
             run.len(),
-            25,
+            26,
             "",
         );
         for job in run {
@@ -61,6 +63,7 @@ pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp)
                 .bind(job.action.as_str())
                 .bind(job.target)
                 .bind(job.follows)
+                .bind(job.message)
                 .bind(rows::stale_words(job.stale_on))
                 .bind(job.repo)
                 .bind(job.sha)
@@ -120,8 +123,12 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
     }
-    if before.is_active() && !change.to.is_active() && change.to != JobState::Lost {
-        stale::drop_acts(tx, change.job, "the run that it was for has ended", now).await?;
+    if before.is_active() && (change.to.is_ended() || matches!(change.to, JobState::Lost | JobState::Queued)) {
+        let reason = match change.to {
+            JobState::Queued => "there is no run that it could be said to",
+            _ => "the run that it was for has ended",
+        };
+        stale::drop_acts(tx, change.job, reason, now).await?;
     }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
     let changed = sqlx::query(

@@ -198,6 +198,7 @@ impl<'g> Newest<'g> {
             action: request.action,
             target: self.follows.as_ref().and_then(|(_, run)| *run),
             follows: self.follows.as_ref().map(|(job, _)| job.as_str()),
+            message: None,
             stale_on: request.stale_on,
             repo: request.repo.as_deref(),
             sha: self.sha.as_deref(),

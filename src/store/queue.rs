@@ -17,7 +17,7 @@ use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
 use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
 use crate::model::notice::NoticeKind;
-use crate::model::policy::{Action, Policy};
+use crate::model::policy::Policy;
 use crate::telemetry::{self, Metric};
 
 /// An event that joined a job.
@@ -99,13 +99,13 @@ const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
      AND p.name IN (j.subject, j.context) AND (p.until_at IS NULL OR p.until_at > $1))) \
      ORDER BY j.queued_due, j.id LIMIT 1) FROM walk WHERE walk.lane IS NOT NULL)";
 
-/// Whole lanes that are not paused; of several the one first that was waited for longest by its class, then the one
-/// that was served least recently.
+/// Which heads are candidates, and in which order: not those of a paused lane; by priority, to which waiting adds up to
+/// that of people and no further, so that they need not wait for the whole backlog of a bad day; then lanes in turns.
 const FAIR: &str = "LEFT JOIN lanes l ON l.lane = j.lane WHERE j.id IN (SELECT id FROM heads) \
      AND (j.action = 'ban' OR NOT EXISTS (SELECT 1 FROM pauses p WHERE (p.until_at IS NULL OR p.until_at > $1) \
      AND (p.scope = 'all' OR (p.scope = 'rule' AND p.name = j.rule) OR (p.scope = 'repo' AND p.name = j.repo) \
      OR (p.scope = 'source' AND p.name = j.source)))) \
-     ORDER BY j.priority - ($1 - j.due_at) / $2, COALESCE(l.served_at, 0), j.due_at, j.id LIMIT $3";
+     ORDER BY CASE WHEN ($1 - j.due_at) / $2 < j.priority THEN j.priority - ($1 - j.due_at) / $2 ELSE 0 END, COALESCE(l.served_at, 0), j.due_at, j.id LIMIT $3";
 
 /// [`HEADS`] where so many rules, bound from `$4` on, allow more than one unfinished run on a context.
 fn heads(loose: usize) -> String {
@@ -266,7 +266,7 @@ impl Store {
 async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
     let job = &snapshot.job;
     let attempt = count_attempt(tx, snapshot, now).await?;
-    if starts(job) {
+    if job.starts() {
         budgets::charge(tx, call, job, now).await?;
         budgets::warn(tx, snapshot, &request.policy, now).await?;
         sqlx::query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1")
@@ -303,11 +303,6 @@ async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &Call
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-/// Whether it starts something that costs: acts on runs that are there are no one's budget.
-pub(super) fn starts(job: &Job) -> bool {
-    matches!(job.action, Action::Run | Action::SetupCommands)
 }
 
 async fn hold_until(tx: &mut Tx<'_>, job: &str, until: Option<Timestamp>) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::model::run::{Run, RunRecord};
 
 /// The columns of a job with its newest run, for [`job`].
 pub(super) const JOB: &str = "SELECT j.id, j.rule, j.source, j.key, j.subject, j.context, j.file, \
-    j.person, j.priority, j.action, j.target, j.follows, j.resumed, j.approved, j.hold_until, j.stale_on, j.rules_hash, j.repo, j.sha, j.failing, j.state, j.reason, \
+    j.person, j.priority, j.action, j.target, j.follows, j.message, j.resumed, j.approved, j.hold_until, j.stale_on, j.rules_hash, j.repo, j.sha, j.failing, j.state, j.reason, \
     j.created_at, j.due_at, j.settled_by, j.updated_at, j.submitted_at, j.ended_at, j.tries, j.attempt, j.events, j.revision, \
     j.retry_of, j.gates, r.id AS run_id, r.status AS run_status, r.url AS run_url, r.result AS run_result, \
     r.summary AS run_summary, r.pull_requests AS run_pull_requests \
@@ -92,6 +92,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
         action: action(row.try_get("action")?)?,
         target: row.try_get("target")?,
         follows: row.try_get("follows")?,
+        message: row.try_get("message")?,
         resumed: row.try_get::<i64, _>("resumed")? == 1,
         approved: row.try_get::<i64, _>("approved")? == 1,
         hold_until: time(row, "hold_until")?,

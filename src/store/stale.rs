@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use super::errors::Result;
+use super::heads::was_head;
 use super::jobs::{self, NewJob};
 use super::sqlite::{Conn, Tx, begin};
 use super::subjects::Turn;
@@ -88,9 +89,12 @@ async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], 
             Some(OnStale::Ban) => Action::Ban,
             Some(OnStale::Leave) | None => continue,
         };
-        let concerned = match told.sha {
-            Some(sha) => job.stale_on.head && job.sha.as_deref() != Some(sha),
-            None => job.stale_on.closed,
+        let concerned = match (turn, &job.sha) {
+            (Turn::Moved { update, .. }, Some(sha)) => {
+                job.stale_on.head && Some(sha) != update.facts.head_sha.as_ref() && was_head(tx, update, sha).await?
+            }
+            (Turn::Closed { .. }, _) => job.stale_on.closed,
+            _ => false,
         };
         if concerned {
             let act = Act { action, of: &job, cause: &told.cause, reason: &told.sentence, sha: told.sha };
@@ -100,13 +104,12 @@ async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], 
     Ok(made)
 }
 
-/// The jobs of a subject that have, or may have, a run that works.
+/// Which jobs of a subject have, or may have, a run that works.
+const WORKS: &str = "WHERE j.subject = $1 AND j.ended_at IS NULL AND j.action = 'run' AND \
+    +j.state IN ('submitting', 'uncertain', 'running') ORDER BY j.id";
+
 async fn running(conn: &mut Conn, subject: &str) -> Result<Vec<Job>> {
-    let select = format!(
-        "{} WHERE j.subject = $1 AND j.ended_at IS NULL AND j.state IN ('submitting', 'uncertain', 'running') \
-         AND j.action = 'run' ORDER BY j.id",
-        rows::JOB
-    );
+    let select = format!("{} {WORKS}", rows::JOB);
     let found = sqlx::query(sqlx::AssertSqlSafe(select)).bind(subject).fetch_all(conn).await?;
     found.iter().map(rows::job).collect()
 }
@@ -229,6 +232,7 @@ impl Act<'_> {
             action: self.action,
             target: of.run.as_ref().map(|run| run.id),
             follows: Some(&of.id),
+            message: Some(self.reason),
             // What was said of a head is pointless once that has moved on or its change is closed.
             stale_on: StaleOn { head: self.sha.is_some(), closed: self.sha.is_some(), green: false },
             repo: of.repo.as_deref(),
@@ -248,8 +252,8 @@ impl Act<'_> {
 
 impl Store {
     /// Makes a job that tells or bans a run (its `target`), for the rule and subject of the job `of` whose run it is;
-    /// answers its id, or that of an equal one that waits. It has the priority of people, no events, and `reason` is the
-    /// whole sentence that a tell says to the run.
+    /// answers its id, or that of an equal one that waits. It has the priority of people and no events; `reason` is the
+    /// whole sentence, which a tell says to the run, and stays in [`Job::message`] when the job's own reason changes.
     pub async fn make_act(&self, action: Action, target: i64, of: &str, reason: &str) -> Result<String> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
@@ -287,4 +291,35 @@ pub(super) async fn drop_acts(tx: &mut Tx<'_>, of: &str, reason: &str, now: Time
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::super::{rows, subjects};
+
+    /// With a million jobs every other way reads far too many of them, in the transaction that everybody waits for.
+    #[tokio::test]
+    async fn what_turns_stale_is_found_by_its_subject_and_what_is_parked_by_its_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        for (statement, index) in [
+            (format!("{} AND stale_on LIKE '%head%' AND sha <> $4", super::SUPERSEDE), "jobs_of_subject (subject=?"),
+            (format!("{} {}", rows::JOB, super::WORKS), "jobs_of_subject (subject=?"),
+            (format!("{} ($1, $2)", subjects::PARKED), "jobs_parked (sha=?)"),
+            ("SELECT COUNT(*) FROM jobs WHERE follows = $1 AND action IN ('tell', 'ban')".to_owned(), "jobs_following"),
+        ] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let mut query = sqlx::query(explain);
+            for _ in 0..statement.matches('$').count().min(4) {
+                query = query.bind("");
+            }
+            let steps = query.fetch_all(&mut opened.writer).await.unwrap();
+            let plan: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().any(|step| step.contains(index)), "{statement}: {plan:#?}");
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{statement}: {plan:#?}");
+        }
+    }
 }

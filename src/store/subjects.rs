@@ -15,7 +15,7 @@ use crate::model::notice::NoticeKind;
 use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, SubjectUpdate};
 
 /// Every queued job of these commits that a gate has put aside.
-const PARKED: &str =
+pub(super) const PARKED: &str =
     "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ended_at IS NULL AND submitted_at IS NULL AND sha IN";
 
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.

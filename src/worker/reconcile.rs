@@ -58,14 +58,14 @@ impl Worker {
         }
         let waiting = uncertain.iter().map(|each| each.ended_at.plus(LISTED_AFTER)).filter(|&at| at > now).min();
         let (told, rest): (Vec<_>, Vec<_>) = uncertain.into_iter().partition(is_told);
-        let (creates, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
+        let (unfound, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
         for each in &others {
             self.settle_other(each).await?;
         }
         state.traces.retain(|job, _| told.iter().any(|each| each.job.id == *job));
-        let told = self.search_traces(&mut state, told).await?;
-        let created = self.search_list(&mut state, &creates).await?;
-        Ok(sooner(sooner(told, created), waiting))
+        let traces = self.search_traces(&mut state, told).await?;
+        let list = self.search_list(&mut state, &unfound).await?;
+        Ok(sooner(sooner(traces, list), waiting))
     }
 
     /// Looks for creates in the list of runs.

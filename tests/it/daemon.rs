@@ -297,6 +297,46 @@ async fn a_second_serve_on_the_same_database_refuses_to_start() {
 }
 
 #[tokio::test]
+async fn changed_rules_count_on_sighup_and_broken_ones_are_told_while_the_old_ones_work() {
+    let house = House::new();
+    let mut daemon = house.serve();
+    let before = daemon.get("status").await["rules"].clone();
+    assert_eq!((&before["stale"], &before["problems"]), (&json!(false), &json!([])));
+    let rules = async |expected: &str, fits: fn(&Value) -> bool| {
+        until(expected, async || {
+            let rules = daemon.get("status").await["rules"].take();
+            fits(&rules).then_some(rules)
+        })
+        .await
+    };
+    let write = |text: &str| std::fs::write(house.path().join("rules.toml"), text).unwrap();
+
+    write(&format!("{RULES}{}", RULES.replace("\"fix\"", "\"fix-too\"")));
+    daemon.process.signal("-HUP");
+    let now = rules("the second rule", |rules| rules["count"] == 2).await;
+    assert_ne!(now["hash"], before["hash"]);
+    let names = daemon.get("rules").await;
+    assert_eq!(names["items"][1]["name"], "fix-too");
+
+    write(&RULES.replace("ci.failed", "ci.faild"));
+    daemon.process.signal("-HUP");
+    let broken = rules("the breakage", |rules| rules["stale"] == true).await;
+    assert_eq!((&broken["hash"], &broken["loaded_at"]), (&now["hash"], &now["loaded_at"]));
+    let drawn = broken["problems"][0]["text"].as_str().unwrap();
+    assert!(drawn.contains("rules.toml:4:7") && drawn.contains("^^^^^^^^^^"), "{drawn}");
+    let (_, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
+    let delivery = daemon.get(&format!("deliveries/{}", said["delivery"].as_str().unwrap())).await;
+    assert_eq!(delivery["verdicts"][0]["rules_hash"], now["hash"], "{delivery:#}");
+    assert_eq!(said["jobs"].as_array().unwrap().len(), 2);
+
+    write(RULES);
+    daemon.process.signal("-HUP");
+    let repaired = rules("the repair", |rules| rules["stale"] == false).await;
+    assert_eq!((&repaired["hash"], &repaired["count"]), (&before["hash"], &json!(1)));
+    daemon.process.end();
+}
+
+#[tokio::test]
 async fn sigterm_ends_it_cleanly() {
     let house = House::new();
     let mut daemon = house.serve();
@@ -336,6 +376,51 @@ fn wrong_settings_and_rules_exit_78_with_every_problem() {
         }
         assert!(!said.contains("\"short\""), "a secret is shown:\n{said}");
     }
+    let (code, problems) = check_json(folder.path());
+    assert_eq!(code, Some(78));
+    let faild = problems.iter().find(|problem| problem["message"].as_str().unwrap().contains("ci.faild")).unwrap();
+    assert_eq!((&faild["severity"], &faild["origin"]), (&json!("error"), &json!("rules.toml")));
+    assert_eq!(faild["place"], json!({"line": 3, "column": 7, "width": 10, "text": "on = [\"ci.faild\"]"}));
+}
+
+fn check_json(folder: &Path) -> (Option<i32>, Vec<Value>) {
+    let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--json", "--config", "hookrun.toml"])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "");
+    (out.status.code(), serde_json::from_slice(&out.stdout).unwrap())
+}
+
+#[test]
+fn warnings_do_not_fail_a_check_and_rules_are_checked_under_the_ceilings_of_the_settings() {
+    let house = House::new();
+    let settings = std::fs::read_to_string(house.path().join("hookrun.toml")).unwrap();
+    let write = |more: &str| std::fs::write(house.path().join("hookrun.toml"), format!("{settings}{more}")).unwrap();
+    write("[sources.open]\nkind = \"github\"\ninsecure_unsigned = true\n");
+    let (code, problems) = check_json(&house.path());
+    assert_eq!((code, problems.len()), (Some(0), 1), "{problems:#?}");
+    assert_eq!(problems[0]["severity"], "warning");
+    write("[limits]\nall = [\"50/day\"]\n[rules.files.\"rules.toml\"]\nlimits = [\"2 running\"]\n");
+    let settings = std::fs::read_to_string(house.path().join("hookrun.toml")).unwrap();
+    std::fs::write(house.path().join("hookrun.toml"), settings.replace("org_id = 7", "org_id = 7\ncost = 0.8"))
+        .unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--config", "hookrun.toml"])
+        .current_dir(house.path())
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    for expected in ["all rules: at most 50/day (about 40.00 USD)", "rules.toml: at most 2 running (about 1.60 USD)"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    write("[rules.files.\"rule.toml\"]\nlimits = [\"50/day\"]\n");
+    let (code, problems) = check_json(&house.path());
+    assert_eq!((code, problems.len()), (Some(78), 1), "{problems:#?}");
+    assert_eq!(problems[0]["help"], "did you mean \"rules.toml\"?");
 }
 
 #[test]

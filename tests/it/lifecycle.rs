@@ -9,7 +9,7 @@ use hookrun::lifecycle::{Ending, Lifecycle};
 const GRACE: Duration = Duration::from_secs(12);
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -22,11 +22,11 @@ impl Write for Log {
 }
 
 impl Log {
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(crate) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
         let to = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -99,4 +99,14 @@ async fn the_second_request_does_not_wait() {
     life.ask_to_stop();
     let ended = tokio::time::timeout(Duration::from_secs(2), life.stop(GRACE)).await;
     assert_eq!(ended, Ok(Ending::Killed));
+}
+
+#[tokio::test]
+async fn a_hang_up_asks_for_a_look_and_stops_nothing() {
+    let life = Lifecycle::new();
+    life.watch_hang_ups().unwrap();
+    let sent = std::process::Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    life.hung_up().await;
+    assert!(!life.soft().is_cancelled());
 }

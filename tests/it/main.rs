@@ -20,6 +20,8 @@ mod server_pages;
 mod server_support;
 mod server_wire;
 mod store_accept;
+mod store_brakes;
+mod store_fairness;
 mod store_lists;
 mod store_outcome;
 mod store_queue;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use hookrun::config::{Input, Settings};
 use hookrun::model::policy::Terms;
 use hookrun::rules::compile;
 
@@ -60,4 +61,16 @@ fn the_rule_that_it_shows_has_no_problems() {
     let problems: String = loaded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, "");
     assert_eq!(loaded.rules.unwrap().rules().count(), 1);
+}
+
+#[test]
+fn the_ceilings_that_it_shows_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hookrun.toml");
+    let shown = block_with("[limits]");
+    std::fs::write(&file, format!("{shown}\norg_id = 7\ntoken = \"a-token\"\n")).unwrap();
+    let (settings, _) = Settings::load(Input { file: Some(file), ..Input::default() }).unwrap();
+    let terms = settings.rules.terms;
+    assert_eq!((terms.all.len(), terms.files["payments.toml"].limits.len()), (2, 2));
+    assert_eq!(settings.codegen.cost.unwrap().of(50), "about 40.00 EUR");
 }

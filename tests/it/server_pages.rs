@@ -1,8 +1,10 @@
 //! The pages as text: what a stranger wrote is shown and never runs, and the fragment tells what changed.
 
 use axum::http::StatusCode;
+use hookrun::model::problem::Problem;
+use serde_json::json;
 
-use crate::server_support::{Answer, OPERATOR, World, ask, get};
+use crate::server_support::{Answer, HOSTILE, OPERATOR, Story, World, ask, get};
 
 /// The page with its slashes as people see them; the escaping writes them as entities.
 fn read(answer: &Answer) -> String {
@@ -101,4 +103,51 @@ async fn the_fragment_is_sent_again_only_when_something_changed() {
     };
     assert_eq!(rev(&first.body, "running"), rev(&next.body, "running"), "this section may keep its place");
     assert_ne!(rev(&first.body, "waiting"), rev(&next.body, "waiting"));
+}
+
+/// A world whose rule files are broken.
+async fn broken() -> (World, Story) {
+    let (mut world, story) = World::with_a_story().await;
+    let text = format!("[[rule]]\non = [\"{HOSTILE}\"]\n");
+    let problem = Problem::error("rules.toml", "it is no kind").at(&text, 15..20).help("did you mean \"push\"?");
+    world.rules.stale = true;
+    world.rules.problems = vec![problem];
+    (world, story)
+}
+
+#[tokio::test]
+async fn broken_rules_turn_every_page_amber_and_show_the_caret() {
+    let (mut world, story) = broken().await;
+    let admin = world.admin();
+    let page = get(&admin, "/").await;
+    harmless(&page.body);
+    let page = read(&page);
+    for shown in
+        ["The rules are broken, so those that were read before stay in force", "<pre", "rules.toml:2:7\n", "^^^^^\n"]
+    {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    let job = get(&admin, &format!("/jobs/{}", story.queued)).await.body;
+    assert!(job.contains("its files are broken"), "{job}");
+    world.rules.stale = false;
+    let whole = get(&world.admin(), "/").await.body;
+    assert!(!whole.contains("broken"), "{whole}");
+}
+
+#[tokio::test]
+async fn the_status_tells_the_rules_in_force_and_what_is_wrong_with_their_files() {
+    let (world, _) = broken().await;
+    let status = get(&world.admin(), "/api/v1/status").await.json();
+    assert_eq!(status["cost"], json!({"per_run": 0.8, "currency": "EUR"}));
+    let rules = &status["rules"];
+    assert_eq!(rules["hash"], status["rules_hash"]);
+    assert_eq!((&rules["stale"], &rules["count"]), (&json!(true), &json!(3)));
+    assert_eq!(rules["loaded_at"], "2026-03-01T12:00:00.000Z");
+    let problem = &rules["problems"][0];
+    assert_eq!((&problem["severity"], &problem["file"]), (&json!("error"), &json!("rules.toml")));
+    assert_eq!((&problem["line"], &problem["column"]), (&json!(2), &json!(7)));
+    let drawn = problem["text"].as_str().unwrap();
+    assert!(drawn.contains("2 | on = [") && drawn.contains("^^^^^"), "{drawn}");
+    assert!(status["problems"][0]["message"].as_str().unwrap().starts_with("The rules are broken"));
+    assert_eq!(status["problems"][0]["text"], drawn);
 }

@@ -19,7 +19,7 @@ use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
 use hookrun::model::limits::{CallClass, ClassLimits};
-use hookrun::model::policy::Policy;
+use hookrun::model::policy::{Cost, Policy};
 use hookrun::model::run::{Run, RunChange};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
 use hookrun::store::{Release, Released, Store, StoreOptions};
@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-use crate::support::ManualClock;
+use crate::support::{ManualClock, START};
 
 /// What a stranger writes wherever text from outside is kept.
 pub(crate) const HOSTILE: &str =
@@ -40,6 +40,8 @@ pub(crate) const VIEWER: &str = "viewer-token-0123456789ab";
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Store,
+    /// What the admin listener is told of the rules in force.
+    pub(crate) rules: RulesInForce,
     _folder: TempDir,
 }
 
@@ -50,7 +52,7 @@ impl World {
         let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
         let options = StoreOptions { url, limits: ClassLimits::default() };
         let store = Store::open(options, clock.clone()).await.unwrap();
-        Self { clock, store, _folder: folder }
+        Self { clock, store, rules: rules(), _folder: folder }
     }
 
     /// A store with one job in each state that the dashboard treats apart, told in a stranger's words.
@@ -172,25 +174,14 @@ impl World {
 
     pub(crate) fn admin_with(&self, tokens: Vec<AccessToken>) -> Router {
         let until = self.clock.now().plus(Duration::from_secs(42));
-        let rule = |name: &str, mode: &str| RuleInForce {
-            name: name.to_owned(),
-            mode: mode.to_owned(),
-            on: vec!["ci.failed".to_owned()],
-            repos: vec!["**".to_owned()],
-        };
-        let rules =
-            vec![rule("fix-failed-checks", "live"), rule("review-change", "live"), rule("answer-mention", "shadow")];
+        let rules = self.rules.clone();
         Admin::new(AdminParts {
             store: self.store.clone(),
             clock: self.clock.clone(),
             tokens,
             hosts: vec!["hookrun.example".to_owned()],
             sources: vec![("github".to_owned(), SourceKind::Github)],
-            rules: Box::new(move || RulesInForce {
-                hash: "9f8e7d6c5b4a3f2e".to_owned(),
-                rules: rules.clone(),
-                ..RulesInForce::default()
-            }),
+            rules: Box::new(move || rules.clone()),
             policy: Box::new(|_| Policy::default()),
             gates: Box::new(move |snapshot, _| GateAnswer {
                 outcome: GateOutcome::Wait(
@@ -205,10 +196,23 @@ impl World {
                     inputs: serde_json::Map::new(),
                 }],
             }),
+            cost: Some(Cost { per_run: 0.8, currency: "EUR".to_owned() }),
             metrics: Box::new(|| "hookrun_up 1\n".to_owned()),
         })
         .router()
     }
+}
+
+fn rules() -> RulesInForce {
+    let rule = |name: &str, mode: &str| RuleInForce {
+        name: name.to_owned(),
+        mode: mode.to_owned(),
+        on: vec!["ci.failed".to_owned()],
+        repos: vec!["**".to_owned()],
+    };
+    let rules =
+        vec![rule("fix-failed-checks", "live"), rule("review-change", "live"), rule("answer-mention", "shadow")];
+    RulesInForce { hash: "9f8e7d6c5b4a3f2e".to_owned(), rules, loaded_at: START, ..RulesInForce::default() }
 }
 
 /// Ids of what happened in [`World::with_a_story`].

@@ -1,13 +1,18 @@
 //! Accepting: joining, claims, group commit, what survives a restart.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::DeliveryOutcome;
+use hookrun::model::event::Check;
 use hookrun::model::job::{JobRequest, JobState};
 use hookrun::model::policy::Policy;
+use hookrun::model::subject::CheckUpdate;
 use hookrun::store::StoreError;
+use sqlx::Connection;
 
 use super::store_support::{House, alive, open, request};
 
@@ -219,4 +224,28 @@ async fn a_delivery_that_matches_nothing_is_kept_as_it_was_given() {
     assert_eq!((accepted.outcome, accepted.reason.as_str()), (DeliveryOutcome::NotUnderstood, "no rule wants it"));
     let stored = house.store.delivery(&accepted.delivery).await.unwrap().unwrap();
     assert_eq!((stored.body_bytes, stored.received_at, stored.kind.as_deref()), (7, Timestamp(5), Some("ci.failed")));
+}
+
+#[tokio::test]
+async fn news_of_a_commits_checks_wake_the_jobs_that_were_put_aside_for_it() {
+    let house = House::new().await;
+    let job = house.queued(request("k", "1")).await;
+    let file = house.folder.path().join("data").join("hookrun.db");
+    let mut beside = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let far = house.clock.now().plus(Duration::from_hours(1));
+    sqlx::query("UPDATE jobs SET not_before = $1").bind(far.0).execute(&mut beside).await.unwrap();
+    let tell = async |sha: &str| {
+        let check = Check { name: "lint".into(), outcome: "success".into(), ..Check::default() };
+        let (host, repo) = ("github.com".to_owned(), "acme/widgets".to_owned());
+        let mut delivery = house.delivery();
+        delivery.checks.push(CheckUpdate { host, repo, sha: sha.into(), check });
+        let woken = pin!(house.store.woken());
+        house.store.accept(delivery).await.unwrap();
+        let woken = woken.poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        (house.store.candidates(10, &[]).await.unwrap().len(), woken)
+    };
+    assert_eq!(tell("b2").await, (0, false));
+    assert_eq!(tell("a1").await, (1, true));
+    assert_eq!(house.store.candidates(10, &[]).await.unwrap()[0].id, job.id);
+    assert_eq!(tell("a1").await, (1, false), "nobody is asleep");
 }

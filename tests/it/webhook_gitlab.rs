@@ -154,3 +154,41 @@ fn gitlab_notes_of_the_system_are_no_comments() {
     assert_eq!(note(&json!({"system": true})).reading, Reading::NoKind);
     assert_eq!(note(&json!({"action": "update"})).reading, Reading::NoKind);
 }
+
+#[test]
+fn gitlab_tells_where_a_head_came_from_and_how_a_change_ended() {
+    let request = |attributes: Value| {
+        let mut body = json!({"object_kind": "merge_request", "user": {"username": "mia"},
+            "project": {"id": 2, "path_with_namespace": "acme/widgets", "web_url": "https://gitlab.example.com/acme/widgets"},
+            "object_attributes": {"id": 90, "iid": 16, "action": "update", "state": "opened", "title": "PAY-7: mend",
+                "source_branch": "fix", "target_branch": "main", "source_project_id": 2, "target_project_id": 2,
+                "last_commit": {"id": SHA}, "updated_at": "2026-01-15 15:26:29 UTC"}});
+        for (key, value) in attributes.as_object().unwrap() {
+            body["object_attributes"][key] = value.clone();
+        }
+        gitlab(&body).subjects.remove(0)
+    };
+    let before = "1ca7e340460796fe3eb17e2ea1b383ac4a9d2b26";
+    let pushed = request(json!({"oldrev": before}));
+    assert_eq!((pushed.head_before.as_deref(), pushed.facts.head_sha.as_deref()), (Some(before), Some(SHA)));
+    assert_eq!((pushed.mentions, pushed.merged, pushed.by_agent), (vec!["PAY-7".to_owned()], false, false));
+    let edited = request(json!({}));
+    assert_eq!((edited.head_before, edited.facts.last_pusher), (None, None));
+    let merged = request(json!({"action": "merge", "state": "merged"}));
+    assert_eq!((merged.merged, merged.facts.open), (true, Some(false)));
+    let locked = request(json!({"state": "locked"}));
+    assert_eq!((locked.merged, locked.facts.open), (false, Some(true)), "it is being merged");
+
+    let push = |before: &str, after: &str| {
+        gitlab(&json!({"object_kind": "push", "ref": "refs/heads/fix", "before": before, "after": after,
+            "user_username": "mia", "project": {"path_with_namespace": "acme/widgets",
+                "web_url": "https://gitlab.example.com/acme/widgets"}, "commits": []}))
+        .subjects
+        .remove(0)
+    };
+    let none = "0".repeat(40);
+    assert_eq!(push(before, SHA).head_before.as_deref(), Some(before));
+    assert_eq!(push(&none, SHA).head_before, None);
+    let gone = push(SHA, &none);
+    assert_eq!((gone.deleted, gone.head_before.as_deref(), gone.facts.head_sha), (true, Some(SHA), None));
+}

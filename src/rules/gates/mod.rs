@@ -76,14 +76,13 @@ pub fn ask(snapshot: &Snapshot, policy: &Policy) -> GateAnswer {
     GateAnswer { outcome: GateOutcome::Go, records }
 }
 
-/// Whether a gate is asked about a job. What is said to a run that is there, or ends it, waits for nobody: the sooner
-/// the better, and nothing is started. Only to end one is allowed in a pause.
+/// Whether a gate is asked about a job. An act on a run that is there waits for nobody: the sooner the better, and
+/// nothing is started. Only to stop one is allowed in a pause.
 fn concerns(gate: &str, job: &Job) -> bool {
-    let starts = matches!(job.action, Action::Run | Action::SetupCommands);
     match gate {
-        "breaker" | "window" | "then" => true,
+        "stale" | "breaker" | "window" | "then" => true,
         "pause" => !job.is_act() || job.action == Action::Tell,
-        "attempts" | "concurrency" | "budget" => starts,
+        "attempts" | "concurrency" | "budget" => job.starts(),
         _ => !job.is_act(),
     }
 }
@@ -93,7 +92,7 @@ pub fn waits_alone(answer: &GateAnswer) -> bool {
     let Some(last) = answer.records.last() else { return false };
     let scope = || last.inputs.get("scope").and_then(Value::as_str);
     match last.gate.as_str() {
-        "settle" => true,
+        "settle" | "then" => true,
         "concurrency" | "budget" => matches!(scope(), Some("subject" | "person")),
         _ => false,
     }

@@ -37,8 +37,9 @@ pub(super) fn concurrency(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<St
     let Some((scope, name, cap, running)) = full else {
         return (Said::Pass("there is room for another run".to_owned()), inputs(json!({ "running": active })));
     };
+    let context = if job.context.is_empty() { name } else { &job.context };
     let reason = match (scope, cap) {
-        (Scope::Subject, 1) => format!("another run on {} is not finished", job.context),
+        (Scope::Subject, 1) => format!("another run on {context} is not finished"),
         (Scope::All, _) => format!("{running} runs are not finished and {cap} is the most there may be"),
         _ => format!("{running} runs of {scope} {name} are not finished and {cap} is the most there may be"),
     };

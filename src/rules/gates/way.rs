@@ -29,9 +29,10 @@ impl Way {
     }
 }
 
-/// Why there is none: a person is asked, or it can never be.
+/// Why there is none: a person is asked, it is not known yet, or it can never be.
 enum Without {
     Held(String),
+    Unknown(String),
     Never(String),
 }
 
@@ -49,6 +50,9 @@ fn choose(snapshot: &Snapshot, policy: &Policy) -> Result<Way, Without> {
         None => snapshot.newest_run,
     };
     let none = |what: &str| Without::Never(format!("there is no run to {what}"));
+    if job.is_act() && job.target.is_none() {
+        return Err(Without::Unknown("it is not known yet which run it is for".to_owned()));
+    }
     match job.action {
         Action::Tell => run.map(Way::Resume).ok_or_else(|| none("tell")),
         Action::Ban => run.map(Way::Ban).ok_or_else(|| none("ban")),
@@ -81,6 +85,7 @@ pub(super) fn then(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, V
         Ok(Way::Ban(run)) => Said::Pass(format!("bans the change of run {run}")),
         Ok(Way::SetupCommands) => Said::Pass("asks for set-up commands".to_owned()),
         Err(Without::Held(reason)) => Said::Hold(reason, None),
+        Err(Without::Unknown(reason)) => Said::Wait(reason, None),
         Err(Without::Never(reason)) => Said::Stop(reason),
     };
     (said, inputs)

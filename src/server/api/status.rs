@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::items::{JobItem, RunItem, text};
 use super::params::Params;
+use crate::model::policy::Cost;
 use crate::model::problem::{Problem, Severity};
 use crate::server::admin::{Admin, RulesInForce};
 use crate::server::overview::{Trouble, Windows};
@@ -37,6 +38,9 @@ pub(in crate::server) struct Status {
     pub rules_hash: String,
     /// The rules in force and their files.
     pub rules: RulesItem,
+    /// What a run is estimated to cost, as the settings say it.
+    #[schema(required)]
+    pub cost: Option<CostItem>,
     /// How many jobs are in each state; every state is named.
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
@@ -72,6 +76,15 @@ pub(in crate::server) struct WindowItem {
     /// Why it is frozen.
     #[schema(required)]
     pub reason: Option<String>,
+}
+
+/// What a run is estimated to cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct CostItem {
+    /// How much one run costs.
+    pub per_run: f64,
+    /// What the amount is in.
+    pub currency: String,
 }
 
 /// The rules in force and their files.
@@ -149,6 +162,7 @@ pub(super) async fn status(
         uptime_s: now.since(admin.started_at).as_secs(),
         rules_hash: rules.hash.clone(),
         rules: RulesItem::from(rules),
+        cost: admin.cost.clone().map(|Cost { per_run, currency }| CostItem { per_run, currency }),
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
         oldest_waiting: oldest.pop().map(JobItem::from),

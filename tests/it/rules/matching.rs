@@ -176,3 +176,38 @@ fn ten_thousand_rules_of_other_kinds_and_repositories_are_not_asked() {
     assert!(!many.candidates(&Event { repo: Some("none/x".to_owned()), ..ci() }));
     assert!(!many.candidates(&change()));
 }
+
+#[test]
+fn ten_thousand_rules_of_other_branches_are_not_asked() {
+    let one = |n: u32| {
+        let branch = if n.is_multiple_of(2) { format!("team-{n}") } else { format!("team-{n}/**") };
+        format!("[[rule]]\nname = \"r{n}\"\nbranches = [\"{branch}\"]\n")
+    };
+    let others: String = (0..10_000).map(one).collect();
+    let text = format!(
+        "[defaults]\non = [\"ci.failed\"]\nrepos = [\"acme/*\"]\nprompt = 'go'\n{others}\
+         [[rule]]\nname = \"fixes\"\nbranches = [\"fi*\"]\n[[rule]]\nname = \"all\"\nbranches = [\"!main\"]\n"
+    );
+    let many = rules(&text);
+    let asked = |event: &Event| -> Vec<String> {
+        judge_with(&many, event, None, "{}").into_iter().map(|one| one.verdict.rule).collect()
+    };
+    assert_eq!(asked(&ci()), ["fixes", "all"]);
+    let at = |branch: &str| Event { branch: Some(branch.to_owned()), ..ci() };
+    assert_eq!(asked(&at("team-7/x/y")), ["r7", "all"]);
+    assert_eq!(asked(&at("team-8")), ["r8", "all"]);
+    let elsewhere = Event { repo: Some("other/x".to_owned()), ..ci() };
+    assert!(asked(&elsewhere).is_empty());
+    let untold = Event { branch: None, ..ci() };
+    assert_eq!(asked(&untold).len(), 10_002, "each that asks for the branch says that nobody told it");
+}
+
+#[test]
+fn up_to_thirty_two_rules_of_a_kind_all_leave_a_verdict() {
+    let text = |count: u32| {
+        let one = |n: u32| format!("[[rule]]\nname = \"r{n}\"\nrepos = [\"acme/other-{n}\"]\nbranches = [\"b{n}\"]\n");
+        format!("[defaults]\non = [\"ci.failed\"]\nprompt = 'go'\n{}", (0..count).map(one).collect::<String>())
+    };
+    assert_eq!(judge_with(&rules(&text(32)), &ci(), None, "{}").len(), 32);
+    assert_eq!(judge_with(&rules(&text(33)), &ci(), None, "{}").len(), 0);
+}

@@ -2,11 +2,15 @@
 
 mod examples;
 mod gates;
+mod keys;
 mod language;
 mod matching;
 mod problems;
 mod prompts;
+mod reload;
+mod shipped;
 mod strangers;
+mod warnings;
 
 use bytes::Bytes;
 use hookrun::model::decision::Ruling;

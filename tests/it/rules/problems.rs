@@ -404,3 +404,198 @@ fn a_broken_prompt_file_is_told_once_with_its_own_line() {
     let told = problems(&(rule("a") + &rule("b")));
     assert_eq!(told.matches("--> bad.md:2:4").count(), 1, "{told}");
 }
+
+#[test]
+fn limits_approval_hours_and_ways_are_checked_at_once() {
+    let text = r#"[[rule]]
+name = "a"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = 'go'
+limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+approval = { above = "2 running", first = 10 }
+hours = "Mon-Fry 07:00-19:00"
+priority = "urgnet"
+action = "tell"
+then = ["start", "resume"]
+on_stale = "kill"
+settle = "1h"
+settle_max = "30"
+follow_up = "{{ event.rep }}"
+checks = ["build["]
+[[rule]]
+name = "b"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = 'go'
+approval = {}
+then = []
+settle = "31m"
+"#;
+    let expected = r#"error: 0 attempts would let nothing through
+ --> rules.toml:6:23
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                       ^
+  = help: to stop a rule set mode = "off"
+
+error: "10/dya" is no limit; write it as "10/day" (hour, day, week) or "2 running"; did you mean "10/day"?
+ --> rules.toml:6:37
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                                     ^^^^^^^^
+
+error: "0/day" would let nothing through; to stop a rule set mode = "off"
+ --> rules.toml:6:47
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                                               ^^^^^^^
+
+error: "rule" must be text or a list, not a number
+ --> rules.toml:6:64
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                                                                ^
+
+error: limits has no key "persn"
+ --> rules.toml:6:67
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                                                                   ^^^^^
+  = help: did you mean "person"?
+
+error: "ten" is no limit; write it as "10/day" (hour, day, week) or "2 running"
+ --> rules.toml:6:91
+  |
+6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
+  |                                                                                           ^^^^^
+
+error: approval has both "above" and "first"
+ --> rules.toml:7:43
+  |
+7 | approval = { above = "2 running", first = 10 }
+  |                                           ^^
+  = help: choose one
+
+error: "Fry" is no day; there are Mon, Tue, Wed, Thu, Fri, Sat, Sun
+ --> rules.toml:8:9
+  |
+8 | hours = "Mon-Fry 07:00-19:00"
+  |         ^^^^^^^^^^^^^^^^^^^^^
+
+error: "priority" must be one of "urgent", "normal", "background"
+ --> rules.toml:9:12
+  |
+9 | priority = "urgnet"
+  |            ^^^^^^^^
+  = help: did you mean "urgent"?
+
+error: "action" must be one of "run", "setup_commands", "ban"
+  --> rules.toml:10:10
+   |
+10 | action = "tell"
+   |          ^^^^^^
+
+error: "resume" after "start" is never tried
+  --> rules.toml:11:18
+   |
+11 | then = ["start", "resume"]
+   |                  ^^^^^^^^
+
+error: "on_stale" must be one of "leave", "tell", "ban"
+  --> rules.toml:12:12
+   |
+12 | on_stale = "kill"
+   |            ^^^^^^
+
+error: "settle" may be at most 30m, which is settle_max
+  --> rules.toml:13:10
+   |
+13 | settle = "1h"
+   |          ^^^^
+  = help: give the rule a longer settle_max
+
+error: "30" is no span of time; write it as "60s", "30m", "24h" or "14d"
+  --> rules.toml:14:14
+   |
+14 | settle_max = "30"
+   |              ^^^^
+
+error: follow_up: event has no field "rep"
+  --> rules.toml:15:17
+   |
+15 | follow_up = "{{ event.rep }}"
+   |                 ^^^^^^^^^
+  = help: did you mean "repo"?
+
+error: "build[" is no pattern: unclosed character class; missing ']'
+  --> rules.toml:16:11
+   |
+16 | checks = ["build["]
+   |           ^^^^^^^^
+
+error: approval says nothing
+  --> rules.toml:22:12
+   |
+22 | approval = {}
+   |            ^^
+  = help: e.g. { above = "20/day" }, { first = 10 } or { wait = "24h" }
+
+error: "then" is empty: nothing would ever be sent
+  --> rules.toml:23:8
+   |
+23 | then = []
+   |        ^^
+  = help: e.g. then = ["resume", "start"]
+
+error: "settle" may be at most 30m, which is settle_max
+  --> rules.toml:24:10
+   |
+24 | settle = "31m"
+   |          ^^^^^
+  = help: give the rule a longer settle_max
+"#;
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn files_that_include_each_other_are_told_with_the_chain() {
+    let read = |name: &str| match name {
+        "a.md" => Ok("A {% include 'b.md' %}".to_owned()),
+        "b.md" => Ok("B\n{% include 'c.md' %}".to_owned()),
+        "c.md" => Ok("C {% include 'b.md' %}".to_owned()),
+        "twice.md" => Ok("{% include 'leaf.md' %}{% include 'leaf.md' %}".to_owned()),
+        "leaf.md" => Ok("leaf".to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    let rule =
+        |file: &str| format!("[[rule]]\nname = \"r\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt_file = \"{file}\"\n");
+    let files = |file: &str| vec![("rules.toml".to_owned(), rule(file))];
+    let loaded = compile(files("a.md"), &Terms::default(), &read);
+    let expected = r#"error: "b.md" would include itself without end: b.md -> c.md -> b.md
+ --> c.md:1:14
+  |
+1 | C {% include 'b.md' %}
+  |              ^^^^^^
+"#;
+    assert_eq!(loaded.problems.iter().map(ToString::to_string).collect::<String>(), expected);
+    assert!(
+        compile(files("twice.md"), &Terms::default(), &read).rules.is_some(),
+        "to include a file twice is no circle"
+    );
+}
+
+#[test]
+fn a_test_may_expect_what_only_the_store_decides() {
+    let one = |decision: &str| {
+        format!(
+            "[[rule]]\nname = \"r\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = 'go'\n[[test]]\nname = \"t\"\n\
+             given = [\"a.json\"]\ndelivery = \"b.json\"\nexpect = {{ rule = \"r\", decision = \"{decision}\" }}\n"
+        )
+    };
+    for decision in ["joined", "duplicate", "late"] {
+        let files = vec![("rules.toml".to_owned(), one(decision))];
+        let rules = compile(files, &Terms::default(), &|_| Err(String::new())).rules.unwrap();
+        assert_eq!(rules.tests()[0].decision, decision);
+    }
+}

@@ -15,8 +15,7 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
-use hookrun::model::policy::Action;
-use hookrun::model::policy::Terms;
+use hookrun::model::policy::{Action, Terms};
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
@@ -143,6 +142,11 @@ impl Bench {
     pub(super) async fn restart_with(mut self, limits: ClassLimits) -> Self {
         self.setting.limits = limits;
         self.restart().await
+    }
+
+    /// Where the database is.
+    pub(super) fn url(&self) -> String {
+        url(&self.folder)
     }
 
     pub(super) fn advance(&self, seconds: u64) {
@@ -296,11 +300,14 @@ pub(super) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Ar
     (sandbox, address)
 }
 
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("hookrun.db").display())
+}
+
 /// The store in a folder.
 pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
-    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
     loop {
-        match Store::open(StoreOptions { url: url.clone(), limits }, clock.clone()).await {
+        match Store::open(StoreOptions { url: url(folder), limits }, clock.clone()).await {
             // Tasks of a life before this one are still being let go.
             Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
             other => return other.unwrap(),

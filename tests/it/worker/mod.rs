@@ -2,6 +2,7 @@
 
 mod acts;
 pub(crate) mod bench;
+mod brakes;
 mod follow;
 mod loops;
 mod reconcile;

@@ -150,7 +150,7 @@ async fn an_answer_that_was_under_way_when_the_run_was_told_ends_nothing() {
     bench.release().await;
     let look = |asked_at| Look { asked_at, given_up_before: before };
     let old = Run { id: run, status: Some("COMPLETE".to_owned()), ..Run::default() };
-    assert!(bench.store.observe_as_of(&[old.clone()], look(before)).await.unwrap().is_empty());
+    assert!(bench.store.observe_as_of(std::slice::from_ref(&old), look(before)).await.unwrap().is_empty());
     assert_eq!(bench.state(&job).await, JobState::Running);
     bench.store.observe_as_of(&[old], look(bench.clock.now())).await.unwrap();
     assert_eq!(bench.state(&job).await, JobState::Succeeded);
