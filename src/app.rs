@@ -61,15 +61,16 @@ impl App {
         let doors = settings.sources.values().map(door).collect::<anyhow::Result<Vec<_>>>()?;
         let intake = Arc::new(Intake::new(doors, rules.clone(), store.clone(), clock.clone()));
         let limits = body_limits(&settings);
+        let receiving = intake.clone();
         let receive = move |source: String, headers, body| {
-            let intake = intake.clone();
+            let intake = receiving.clone();
             async move { intake.receive(&source, &headers, body).await }
         };
         let router = Webhooks::new(receive, store.clone(), clock.clone(), limits).router();
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
         lifecycle.spawn("webhooks", serve(public, router, soft.clone(), hard.clone(), HEAD_TIMEOUT));
 
-        let router = Admin::new(admin_parts(&settings, &rules, &store, metrics.clone(), &clock)).router();
+        let router = Admin::new(admin_parts(&settings, &rules, &store, intake, metrics.clone(), &clock)).router();
         lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
 
         let token = settings.codegen.token.clone();
@@ -117,7 +118,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// A configured source as the verifier and the intake know it.
-fn door(source: &SourceSettings) -> anyhow::Result<Door> {
+pub(crate) fn door(source: &SourceSettings) -> anyhow::Result<Door> {
     let secrets = |list: &[LabeledSecret]| {
         list.iter().map(|it| NamedSecret::new(&*it.label, &it.secret)).collect::<Result<Vec<_>, _>>()
     };
@@ -163,12 +164,14 @@ fn admin_parts(
     settings: &Settings,
     rules: &Arc<Live>,
     store: &Store,
+    intake: Arc<Intake>,
     metrics: Metrics,
     clock: &Arc<dyn Clock>,
 ) -> AdminParts {
     let (listed, rules) = (rules.clone(), rules.clone());
     AdminParts {
         store: store.clone(),
+        intake,
         clock: clock.clone(),
         tokens: settings.admin.tokens.clone(),
         hosts: settings.admin.hosts.clone(),

@@ -104,3 +104,16 @@ CREATE INDEX aliases_age ON aliases (seen_at);
 
 -- How many runs a rule has started, ever.
 ALTER TABLE rule_counts ADD COLUMN sent BIGINT NOT NULL DEFAULT 0;
+
+-- By what a person may point at a delivery later: the commit and the happening of its first event.
+ALTER TABLE deliveries ADD COLUMN sha TEXT;
+ALTER TABLE deliveries ADD COLUMN happening TEXT;
+CREATE INDEX deliveries_of_sha ON deliveries (sha, id) WHERE sha IS NOT NULL;
+CREATE INDEX deliveries_of_happening ON deliveries (happening, id) WHERE happening IS NOT NULL;
+CREATE INDEX deliveries_of_repo ON deliveries (repo, id) WHERE repo IS NOT NULL;
+CREATE INDEX heads_of_sha ON heads (sha);
+CREATE INDEX heads_of_subject ON heads (subject, seen_at);
+CREATE INDEX subjects_of_repo ON subjects (repo, change_number);
+CREATE INDEX jobs_of_sha ON jobs (sha, id) WHERE sha IS NOT NULL;
+-- What belongs to something else: its jobs are part of that thing's story.
+CREATE INDEX jobs_within ON jobs (context, id) WHERE context <> subject;

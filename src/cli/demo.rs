@@ -1,6 +1,6 @@
 //! `hookrun demo`: the whole product on this machine, from signed example webhooks to finished runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::demo_story::{self, Story};
 use super::demo_timeline::Timeline;
+use super::folder::Folder;
 use super::printer::{Printer, Style};
 use crate::app::App;
 use crate::config::{Input, Overrides, Settings};
@@ -35,24 +36,6 @@ pub(super) struct DemoArguments {
     once: bool,
 }
 
-/// A folder of the demo's own that goes away with it.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("hookrun-demo-{}", hex::encode(&random_key()[..4])));
-        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The secrets that the demo makes up.
 #[derive(Debug)]
 struct Secrets {
@@ -70,7 +53,7 @@ impl Secrets {
 
 pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::Result<Exit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let folder = Folder::new()?;
+    let folder = Folder::new("demo")?;
     let secrets = Secrets::new();
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -81,7 +64,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     let stop_sandbox = CancellationToken::new();
     let sandbox_task = tokio::spawn(serve(listener, sandbox, stop_sandbox.clone().cancelled_owned()));
 
-    let settings = settings(&folder.0, &format!("http://{sandbox_address}"), &secrets)?;
+    let settings = settings(folder.path(), &format!("http://{sandbox_address}"), &secrets)?;
     telemetry::start_log(settings.log.format, &settings.log.level)?;
     let metrics = Metrics::start()?;
     let loaded = rules::load(&settings.rules.path, &settings.rules.terms);
@@ -114,7 +97,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
         () = interrupted.cancelled() => Err(anyhow!("interrupted")),
     };
     if told.is_ok() && !arguments.once {
-        epilogue(printer, &dashboard, &secrets.operator, &folder.0);
+        epilogue(printer, &dashboard, &secrets.operator, folder.path());
     } else {
         app.lifecycle().ask_to_stop();
     }

@@ -1,12 +1,13 @@
 //! `hookrun healthcheck`: asks a running hookrun whether it is ready, for containers that have no curl.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
 use super::Exit;
+use super::remote::reachable;
 
 /// How long to wait for the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -27,14 +28,4 @@ pub(super) async fn run(arguments: HealthcheckArguments) -> anyhow::Result<Exit>
         bail!("{url} answers {}", answer.status());
     }
     Ok(Exit::Done)
-}
-
-/// Nobody can connect to "every address"; loopback is one of them.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -1,15 +1,25 @@
 //! The commands: each in a file of its own; arguments are read here and exit codes made here.
 
+mod bench;
 mod check;
+mod deliveries;
 mod demo;
 mod demo_story;
 mod demo_timeline;
+mod explain;
+mod folder;
 mod healthcheck;
 mod printer;
+mod remote;
+mod replay;
+mod rules;
 mod sandbox;
 mod schema;
 mod serve;
 mod settings;
+mod tell;
+mod test;
+mod why;
 
 use std::process::ExitCode;
 
@@ -55,6 +65,18 @@ enum Command {
     Serve(serve::ServeArguments),
     /// List every problem of settings and rules at once; exit code 78 when there is one
     Check(check::CheckArguments),
+    /// Run the tests that stand in the rules files
+    Test(test::TestArguments),
+    /// Tell what follows from a stored delivery or a payload in a file: events, each rule's verdict, prompt
+    Explain(explain::ExplainArguments),
+    /// Tell why something did or did not happen: the whole story of a URL, commit, ticket, job or run, or of a rule
+    Why(why::WhyArguments),
+    /// Take stored deliveries once more, dry by default
+    Replay(replay::ReplayArguments),
+    /// Compare rules
+    Rules(rules::RulesArguments),
+    /// Look at stored deliveries
+    Deliveries(deliveries::DeliveriesArguments),
     /// Play the Codegen API locally
     Sandbox(sandbox::SandboxArguments),
     /// Print a JSON schema, the OpenAPI document, or the annotated default settings
@@ -73,6 +95,12 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
         Command::Check(arguments) => check::run(arguments, printer),
+        Command::Test(arguments) => block_on(test::run(arguments, printer)),
+        Command::Explain(arguments) => block_on(explain::run(arguments, printer)),
+        Command::Why(arguments) => block_on(why::run(arguments, printer)),
+        Command::Replay(arguments) => block_on(replay::run(arguments, printer)),
+        Command::Rules(arguments) => block_on(rules::run(arguments, printer)),
+        Command::Deliveries(arguments) => block_on(deliveries::run(arguments, printer)),
         Command::Sandbox(arguments) => block_on(sandbox::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),

@@ -1,11 +1,11 @@
 //! Settings and rules as every command reads them: from file, environment and flags, with all problems listed at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::printer::{Printer, Style};
-use crate::config::{Input, Overrides, Settings};
+use crate::config::{Input, Overrides, RulesSettings, Settings};
 use crate::model::problem::{Problem, Severity};
 use crate::rules::{self, RuleSet};
 
@@ -74,6 +74,41 @@ pub(super) fn examine(arguments: SettingsArguments) -> (Option<Ready>, Vec<Probl
     }
     let ready = settings.zip(rules).map(|(settings, rules)| Ready { settings, rules });
     (ready, problems)
+}
+
+/// Reads the settings alone, from a file and the environment; when they are wrong every problem was listed and there is
+/// nothing. Warnings are for those who serve.
+pub(super) fn of_file(file: &Path, printer: Printer) -> Option<Settings> {
+    let env = std::env::vars().collect();
+    match Settings::load(Input { file: Some(file.to_owned()), env, flags: Overrides::default() }) {
+        Ok((settings, _)) => Some(settings),
+        Err(problems) => {
+            list(&problems, printer);
+            None
+        }
+    }
+}
+
+/// Where the rules are and what binds them: as the settings file says, or in the usual place; `rules` wins over both.
+/// `None` when the settings are wrong.
+pub(super) fn rules_wanted(config: Option<&Path>, rules: Option<&Path>, printer: Printer) -> Option<RulesSettings> {
+    let mut wanted = match config {
+        Some(config) => of_file(config, printer)?.rules,
+        None => Settings::rules(Input { file: None, env: std::env::vars().collect(), flags: Overrides::default() })?,
+    };
+    if let Some(rules) = rules {
+        rules.clone_into(&mut wanted.path);
+    }
+    Some(wanted)
+}
+
+/// Rules that have no error; else every problem was listed.
+pub(super) fn compiled(wanted: &RulesSettings, printer: Printer) -> Option<RuleSet> {
+    let loaded = rules::load(&wanted.path, &wanted.terms);
+    if loaded.rules.is_none() {
+        list(&loaded.problems, printer);
+    }
+    loaded.rules
 }
 
 fn list(problems: &[Problem], printer: Printer) {

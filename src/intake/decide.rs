@@ -8,12 +8,21 @@ use crate::model::decision::{Ruling, Verdict};
 use crate::model::delivery::DeliveryOutcome;
 use crate::model::event::Event;
 use crate::model::subject::{Facts, SubjectUpdate};
-use crate::rules::{self, Judgement, Occasion};
+use crate::rules::{self, Judgement, Occasion, Rendered, RuleSet};
 use crate::store::StoreError;
 use crate::webhook::{self, Delivery, Reading, Understood};
 
 use super::resolve::{lookup, resolve};
 use super::{Door, Intake};
+
+/// What follows from a delivery under one set of rules.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// What is committed if it is live.
+    pub(super) acceptance: Acceptance,
+    /// What the rule of each verdict would send if this delivery were all that its job answers.
+    pub(super) rendered: Vec<Option<Rendered>>,
+}
 
 impl Intake {
     /// Decides what follows from a delivery that came by way of `door`; `id` is ours for it, `now` when it arrived. Reads
@@ -25,7 +34,20 @@ impl Intake {
         id: &str,
         now: Timestamp,
     ) -> Result<Acceptance, StoreError> {
+        Ok(self.decide_under(&self.rules.now(), door, delivery, id, now).await?.acceptance)
+    }
+
+    /// The same under the rules that are given: those in force, or a candidate that somebody asks about.
+    pub(super) async fn decide_under(
+        &self,
+        rules: &RuleSet,
+        door: &Door,
+        delivery: &Delivery,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Decided, StoreError> {
         let Understood { native, reading, events, subjects, checks, resets } = webhook::understand(delivery);
+        let mut rendered = Vec::new();
         let mut acceptance = Acceptance {
             id: id.to_owned(),
             source: door.spec.name.clone(),
@@ -52,16 +74,22 @@ impl Intake {
             acceptance.subjects.clear();
             acceptance.checks.clear();
             acceptance.resets.clear();
-            return Ok(acceptance);
+            return Ok(Decided { acceptance, rendered });
         }
-        self.ask_rules(door, delivery, &mut acceptance).await?;
+        self.ask_rules(rules, door, delivery, &mut acceptance, &mut rendered).await?;
         (acceptance.outcome, acceptance.reason) = standing(&reading, &acceptance.verdicts);
-        Ok(acceptance)
+        Ok(Decided { acceptance, rendered })
     }
 
     /// Completes the events with what is known of their subjects, and adds what the rules say to them.
-    async fn ask_rules(&self, door: &Door, delivery: &Delivery, acceptance: &mut Acceptance) -> Result<(), StoreError> {
-        let rules = self.rules.now();
+    async fn ask_rules(
+        &self,
+        rules: &RuleSet,
+        door: &Door,
+        delivery: &Delivery,
+        acceptance: &mut Acceptance,
+        sends: &mut Vec<Option<Rendered>>,
+    ) -> Result<(), StoreError> {
         let Acceptance { id, events, subjects, resets, verdicts, requests, on_stale, .. } = acceptance;
         if subjects.iter().any(may_be_stale) {
             *on_stale = rules.on_stale();
@@ -96,6 +124,7 @@ impl Intake {
                 acted.once(&mut said);
                 requests.extend(said.request.map(|request| (verdicts.len(), request)));
                 verdicts.push(said.verdict);
+                sends.push(said.rendered);
             }
         }
         Ok(())
@@ -154,6 +183,11 @@ impl Acted {
 /// Whether an update may make a run stale: it moves a head, or closes something.
 fn may_be_stale(update: &SubjectUpdate) -> bool {
     update.facts.head_sha.is_some() && update.facts.last_pusher.is_some() || update.facts.open == Some(false)
+}
+
+/// Whether a source may say all of this.
+pub(super) fn may_speak(door: &Door, events: &[Event]) -> bool {
+    events.iter().all(|event| foreign_place(door, event).is_none())
 }
 
 /// The repository or project of an event that the source may not speak for, if any.

@@ -3,9 +3,14 @@
 //! ```text
 //! request ─verify─> Delivery ─decide.rs (understand, ask the rules)─> Acceptance ─one transaction─> Receipt
 //!                                 resolve.rs: the subject, as the store knows it
+//! stored or recorded ─> the same decision ─> explain.rs: told · replay.rs: taken once more · compare.rs: other rules
 //! ```
 
+mod compare;
 mod decide;
+mod explain;
+mod recorded;
+mod replay;
 mod resolve;
 
 use std::collections::BTreeMap;
@@ -16,12 +21,17 @@ use bytes::Bytes;
 
 use crate::model::acceptance::Accepted;
 use crate::model::clock::Clock;
-use crate::model::delivery::DeliveryOutcome;
+use crate::model::delivery::{DeliveryOutcome, SourceKind};
 use crate::model::id::new_id;
 use crate::rules::{Live, Places};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, Metric};
 use crate::webhook::{self, Delivery, Refusal, SourceSpec};
+
+pub use compare::{Compared, Shift, candidate};
+pub use explain::{Report, RequestReport, RuleReport, SendReport, StandingReport, Unexplained};
+pub use recorded::Recorded;
+pub use replay::Replay;
 
 /// A configured sender and the repositories and projects that it may speak for.
 #[derive(Debug)]
@@ -101,6 +111,17 @@ impl Intake {
         notes.sort();
         notes.dedup();
         Ok(Receipt { delivery: accepted.delivery, outcome: accepted.outcome, jobs: accepted.jobs, notes })
+    }
+
+    /// The sources that may speak for a repository or project, of these kinds.
+    pub fn sources_for(&self, kinds: &[SourceKind], place: &str) -> Vec<&str> {
+        let fit = |door: &&Door| kinds.contains(&door.spec.kind) && door.repos.allow(place);
+        self.doors.values().filter(fit).map(|door| door.spec.name.as_str()).collect()
+    }
+
+    /// The rules in force that look at a repository or project.
+    pub fn rules_for(&self, place: &str) -> Vec<String> {
+        self.rules.now().looking_at(place).map(str::to_owned).collect()
     }
 
     fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {

@@ -11,6 +11,12 @@ pub fn new_id(at: Timestamp) -> String {
     Uuid::new_v7(stamp).to_string()
 }
 
+/// What sorts before every id of this moment and later, and after every earlier one.
+pub fn first_id(at: Timestamp) -> String {
+    let millis = u64::try_from(at.0).unwrap_or(0) & 0xffff_ffff_ffff;
+    format!("{:08x}-{:04x}-", millis >> 16, millis & 0xffff)
+}
+
 /// 32 random bytes, for keys.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that may draw random ids")]
 pub fn random_key() -> [u8; 32] {

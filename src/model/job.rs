@@ -236,7 +236,7 @@ impl Job {
 
     /// Whether it was made for a run that is there and for no event: it is told or stopped, and nobody is asked for leave.
     pub fn is_act(&self) -> bool {
-        !self.starts() && self.events == 0
+        !self.starts() && (self.action == Action::Tell || self.events == 0)
     }
 
     /// Whether a gate asked for a person, who may approve or cancel it.

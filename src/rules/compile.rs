@@ -96,7 +96,7 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
     problems.sort_by_key(order);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     let hash = hash(&sources, &outside);
-    let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, ceilings.all, hash));
+    let rules = (!broken).then(|| finish(rules, tests, env, gathered.maps, ceilings.all, terms, hash));
     Loaded { rules, problems }
 }
 
@@ -125,12 +125,13 @@ fn finish(
     env: Environment<'static>,
     maps: BTreeMap<String, BTreeMap<String, String>>,
     ceilings: Vec<Limit>,
+    terms: &Terms,
     hash: String,
 ) -> RuleSet {
     let index = Index::build(&rules);
     let names = rules.iter().enumerate().map(|(at, rule)| (rule.name.clone(), at)).collect();
     let maps = Value::from_pairs(maps.into_iter().map(|(name, map)| (name, Value::from_pairs(map))));
-    RuleSet { rules, names, index, tests, env, maps, ceilings, hash }
+    RuleSet { rules, names, index, tests, env, maps, ceilings, terms: terms.clone(), hash }
 }
 
 /// The hash covers what the files say, not what they are called: the texts, then prompt files and includes by name.

@@ -161,6 +161,29 @@ fn digest(text: &Text) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// The texts that rules are made of, so that they can be compiled elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bundle {
+    /// The rule files, as (name, text), in their order.
+    pub files: Vec<(String, String)>,
+    /// The prompt files and includes that they name, by name.
+    pub beside: BTreeMap<String, String>,
+}
+
+/// Reads what [`load`] reads, and compiles nothing but to learn which files are named.
+pub fn bundle(path: &Path) -> Result<Bundle, String> {
+    let disk = Disk::read(path);
+    disk.compile(path, &Terms::default());
+    let files = disk.files.map_err(|why| format!("{}: {why}", path.display()))?;
+    let named = |(file, text): (PathBuf, Text)| {
+        let origin = file.display().to_string();
+        text.map(|text| (origin.clone(), text)).map_err(|why| format!("{origin} {why}"))
+    };
+    let files = files.into_iter().map(named).collect::<Result<_, _>>()?;
+    let beside = disk.asked.into_inner().into_iter().filter_map(|(name, text)| Some((name, text.ok()?)));
+    Ok(Bundle { files, beside: beside.collect() })
+}
+
 fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return Ok(vec![path.to_path_buf()]);

@@ -46,7 +46,7 @@ use serde::Serialize;
 use crate::model::decision::{Ruling, Verdict};
 use crate::model::event::Event;
 use crate::model::job::JobRequest;
-use crate::model::policy::{Limit, Policy};
+use crate::model::policy::{Limit, Policy, Terms};
 use crate::model::problem::Problem;
 
 pub use compile::{ReadFile, compile};
@@ -54,7 +54,7 @@ pub use context::complete;
 pub use file::{Mode, json_schema};
 pub use judge::Occasion;
 pub use live::{InForce, Live};
-pub use load::load;
+pub use load::{Bundle, bundle, load};
 pub use pattern::Places;
 pub use reload::{Look, Reload, drawn};
 pub use render::{JobContext, RenderError, Rendered, Told, with_footer};
@@ -86,6 +86,7 @@ pub struct RuleSet {
     /// The ceilings over all rules together.
     ceilings: Vec<Limit>,
     hash: String,
+    terms: Terms,
 }
 
 /// A rule as lists and pages show it.
@@ -147,6 +148,11 @@ impl RuleSet {
         &self.hash
     }
 
+    /// What the settings said about all rules when they were compiled.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// Every rule, in the order of the files.
     pub fn rules(&self) -> impl Iterator<Item = RuleSummary> {
         self.rules.iter().map(|rule| RuleSummary {
@@ -157,6 +163,16 @@ impl RuleSet {
             repos: rule.repos_text.clone(),
             file: rule.origin.clone(),
         })
+    }
+
+    /// The names of the rules that look at a repository (`acme/widgets`) or a tracker's project (`OPS`), whatever happens
+    /// there.
+    pub fn looking_at<'a>(&'a self, place: &'a str) -> impl Iterator<Item = &'a str> {
+        let looks = |rule: &&Rule| {
+            let wanted = if place.contains('/') { &rule.repos } else { &rule.projects };
+            wanted.allow_anywhere(place)
+        };
+        self.rules.iter().filter(looks).map(|rule| rule.name.as_str())
     }
 
     /// The tests of the rule files.

@@ -4,7 +4,8 @@ use super::pattern::{Patterns, Spelling, split_prefix};
 use crate::model::event::Kind;
 use crate::model::problem::nearest;
 
-/// An event with the actions that complete its name: none where the name stands alone, `"*"` where any may come.
+/// An event with the actions that complete its name: none where the name stands alone, `"*"` where any may come, an empty one
+/// where it may also be missing.
 type Named = (&'static str, &'static [&'static str]);
 
 const ANY: &[&str] = &["*"];
@@ -39,10 +40,10 @@ const GITHUB: &[Named] = &[
         &["auto_dismissed", "auto_reopened", "created", "dismissed", "fixed", "reintroduced", "reopened"],
     ),
     ("deploy_key", ANY),
-    ("deployment", ANY),
+    ("deployment", &["", "created"]),
     ("deployment_protection_rule", ANY),
     ("deployment_review", ANY),
-    ("deployment_status", &["created"]),
+    ("deployment_status", &["", "created"]),
     ("discussion", ANY),
     ("discussion_comment", ANY),
     ("fork", NONE),
@@ -169,25 +170,25 @@ const PIPELINE: &[&str] = &[
 
 /// GitLab's events (docs.gitlab.com, "Webhook events"; system hooks by their own names), completed by an action or a status.
 const GITLAB: &[Named] = &[
-    ("access_token", ANY),
+    ("access_token", NONE),
     ("build", PIPELINE),
     ("deployment", &["canceled", "failed", "running", "success"]),
     ("emoji", ANY),
     ("external_status_check", ANY),
-    ("feature_flag", ANY),
+    ("feature_flag", NONE),
     ("group_create", NONE),
     ("group_destroy", NONE),
     ("group_rename", NONE),
-    ("issue", &["close", "open", "reopen", "update"]),
+    ("issue", &["", "close", "open", "reopen", "update"]),
     ("job", PIPELINE),
     ("key_create", NONE),
     ("key_destroy", NONE),
     (
         "merge_request",
-        &["approval", "approved", "close", "merge", "open", "reopen", "unapproval", "unapproved", "update"],
+        &["", "approval", "approved", "close", "merge", "open", "reopen", "unapproval", "unapproved", "update"],
     ),
-    ("milestone", ANY),
-    ("note", &["create", "update"]),
+    ("milestone", NONE),
+    ("note", &["", "create", "update"]),
     ("pipeline", PIPELINE),
     ("project_create", NONE),
     ("project_destroy", NONE),
@@ -195,7 +196,7 @@ const GITLAB: &[Named] = &[
     ("project_transfer", NONE),
     ("project_update", NONE),
     ("push", NONE),
-    ("release", ANY),
+    ("release", NONE),
     ("repository_update", NONE),
     ("subgroup_create", NONE),
     ("subgroup_destroy", NONE),
@@ -210,9 +211,9 @@ const GITLAB: &[Named] = &[
     ("user_rename", NONE),
     ("user_update_for_group", NONE),
     ("user_update_for_team", NONE),
-    ("vulnerability", ANY),
+    ("vulnerability", NONE),
     ("wiki_page", ANY),
-    ("work_item", &["close", "open", "reopen", "update"]),
+    ("work_item", &["", "close", "open", "reopen", "update"]),
 ];
 
 /// Jira's events (developer.atlassian.com, "Webhooks"), without the `jira:` that some begin with.
@@ -279,9 +280,12 @@ pub(super) fn doubt(entry: &str) -> Option<(String, Option<String>)> {
     let help = match (events().find(|(event, _)| *event == bare), action) {
         (Some((event, NONE)), _) => Some(format!("write \"{prefix}:{event}\"")),
         (Some((event, _)), None) => Some(format!("write \"{prefix}:{event}.*\", or one of its actions")),
-        (Some((event, actions)), Some(action)) => nearest(action, actions.iter().copied())
-            .map(|near| format!("did you mean \"{prefix}:{event}.{near}\"?"))
-            .or_else(|| Some(format!("its actions are {}", actions.join(", ")))),
+        (Some((event, actions)), Some(action)) => {
+            let actions: Vec<&str> = actions.iter().copied().filter(|action| !action.is_empty()).collect();
+            nearest(action, actions.iter().copied())
+                .map(|near| format!("did you mean \"{prefix}:{event}.{near}\"?"))
+                .or_else(|| Some(format!("its actions are {}", actions.join(", "))))
+        }
         (None, _) => nearest(bare, events().map(|(event, _)| *event)).map(|near| {
             let action = action.map_or_else(String::new, |action| format!(".{action}"));
             format!("did you mean \"{prefix}:{near}{action}\"?")
@@ -297,7 +301,10 @@ fn sends((event, actions): Named, name: &str, pattern: &Patterns) -> bool {
             let own = format!("{event}.");
             name.starts_with(&own) || (pattern.may_meet(&format!("{own}*")) && name.contains('*'))
         }
-        _ => actions.iter().any(|action| pattern.allow_anywhere(&format!("{event}.{action}"))),
+        _ => actions.iter().any(|action| match *action {
+            "" => pattern.allow_anywhere(event),
+            action => pattern.allow_anywhere(&format!("{event}.{action}")),
+        }),
     }
 }
 

@@ -103,6 +103,9 @@ impl Rule {
 /// What a rule is about: kinds, and native names of one source.
 #[derive(Debug, Default)]
 pub(super) struct Trigger {
+    /// The kinds that it names, whatever the source.
+    wanted: Vec<Kind>,
+    /// The kinds that can come; empty when native names make that unknowable.
     kinds: Vec<Kind>,
     native_text: Vec<String>,
     natives: Patterns,
@@ -144,33 +147,34 @@ impl Trigger {
         // Native entries alone want no kind; entries that only bar start from all kinds.
         let none = kinds.only_bars() && native.iter().any(|(_, text)| !text.starts_with('!'));
         let wanted = |kind: &Kind| !none && kinds.allow_anywhere(kind.as_str());
-        Ok(Self {
-            kinds: Kind::ALL.into_iter().filter(wanted).collect(),
-            native_text: native.into_iter().map(|(_, text)| text).filter(|text| !text.starts_with('!')).collect(),
-            natives,
-        })
+        let wanted: Vec<Kind> = Kind::ALL.into_iter().filter(wanted).collect();
+        let native_text: Vec<String> =
+            native.into_iter().map(|(_, text)| text).filter(|text| !text.starts_with('!')).collect();
+        let named: Option<Vec<Vec<Kind>>> = native_text.iter().map(|text| kinds_named(text)).collect();
+        let kinds = named.map_or_else(Vec::new, |named| [wanted.clone(), named.concat()].concat());
+        Ok(Self { wanted, kinds, native_text, natives })
     }
 
     /// Whether no event can ever be meant.
     pub(super) fn is_empty(&self) -> bool {
-        self.kinds.is_empty() && self.native_text.is_empty()
+        self.wanted.is_empty() && self.native_text.is_empty()
     }
 
     /// Whether it means every event that `other` means, as far as that is plain.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        other.kinds.iter().all(|kind| self.kinds.contains(kind))
+        other.wanted.iter().all(|kind| self.wanted.contains(kind))
             && other.native_text.iter().all(|name| self.native_text.contains(name))
             && self.natives.bars_no_more(&other.natives)
     }
 
     /// Whether it names the kind, whatever the source.
     pub(super) fn wants_kind(&self, kind: Kind) -> bool {
-        self.kinds.contains(&kind)
+        self.wanted.contains(&kind)
     }
 
     /// The kinds that can come, or none when native names make that unknowable.
     pub(super) fn kinds(&self) -> &[Kind] {
-        if self.native_text.is_empty() { &self.kinds } else { &[] }
+        &self.kinds
     }
 
     /// The native entries without their prefix, and whether each is a name rather than a pattern.
@@ -190,4 +194,14 @@ impl Trigger {
             || self.natives.wants(native, from)
             || (!kind.is_empty() && self.natives.wants(kind, from))
     }
+}
+
+/// The kinds that an entry with a source names in our own words, as in `github:ci.failed`; `None` when it is a native name.
+fn kinds_named(entry: &str) -> Option<Vec<Kind>> {
+    let (_, name) = split_prefix(entry);
+    // Without the dot it could be a host's own word: a push of a tag is named github:push too.
+    let plain = name.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
+    let pattern = Patterns::compile(&[name.to_owned()], super::pattern::Spelling::Plain).ok()?;
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| pattern.allow_anywhere(kind.as_str())).collect();
+    (plain.contains('.') && !kinds.is_empty()).then_some(kinds)
 }

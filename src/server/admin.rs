@@ -12,6 +12,7 @@ use super::auth::Keyring;
 use super::pages::Pages;
 use super::problem::{method_not_allowed, not_found};
 use super::{api, guard, metrics, pages};
+use crate::intake::Intake;
 use crate::model::access::AccessToken;
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
@@ -23,6 +24,9 @@ use crate::store::Store;
 
 /// An act's body holds one number; a log-in's one token.
 pub(super) const BODY_BYTES: usize = 64 * 1024;
+
+/// A question may hold a whole payload, or the rules of a large team.
+pub(super) const LARGE_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The rules in force, as far as they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub type Gates = Box<dyn Fn(&Snapshot, &Policy) -> GateAnswer + Send + Sync>;
 pub struct AdminParts {
     /// The store.
     pub store: Store,
+    /// The way in, which is also asked what would follow from a delivery.
+    pub intake: Arc<Intake>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Who may read and act. Without tokens everybody who reaches the listener may read, and nobody may act.
@@ -82,6 +88,7 @@ pub struct AdminParts {
 /// The admin listener.
 pub struct Admin {
     pub(super) store: Store,
+    pub(super) intake: Arc<Intake>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) keyring: Keyring,
     pub(super) hosts: Vec<String>,
@@ -109,6 +116,7 @@ impl Admin {
             started_at: parts.clock.now(),
             pages: Pages::new(),
             store: parts.store,
+            intake: parts.intake,
             clock: parts.clock,
             hosts: parts.hosts,
             sources: parts.sources,

@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::admin::Admin;
+use super::api::only_asks;
 use super::problem::{Cause, Refusal};
 use crate::model::access::Role;
 
@@ -65,7 +66,7 @@ fn admit(admin: &Admin, mut request: Request) -> Result<Request, Refusal> {
         if caller.by_cookie && !headers.contains_key(ORIGIN) {
             return Err(Refusal::Forbidden("with a cookie, an act needs an Origin header"));
         }
-        if caller.role < Role::Operator && path != "/logout" {
+        if caller.role < Role::Operator && path != "/logout" && !only_asks(path) {
             return Err(Refusal::Forbidden(if admin.keyring.is_open() {
                 "acts need an operator token; give one in the settings (admin.tokens)"
             } else {
@@ -105,5 +106,5 @@ fn same_origin(headers: &HeaderMap, host: &str) -> bool {
 
 /// Whether a person looks at this path in a browser, who is then shown where to log in.
 fn is_page(path: &str) -> bool {
-    path == "/" || path.starts_with("/deliveries/") || path.starts_with("/jobs/")
+    path == "/" || path == "/why" || path.starts_with("/deliveries/") || path.starts_with("/jobs/")
 }

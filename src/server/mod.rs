@@ -5,6 +5,7 @@
 //! webhooks.rs  the public listener              body.rs, budget.rs   reading bodies
 //! admin.rs     the admin listener               guard.rs, auth.rs    who may read and act
 //! api/         the status API and its OpenAPI   pages/, overview.rs  the dashboard
+//! why/         the story of what a person points at
 //! metrics.rs   /metrics
 //! ```
 
@@ -20,6 +21,7 @@ mod pages;
 mod problem;
 mod serve;
 mod webhooks;
+mod why;
 
 pub use admin::{Admin, AdminParts, Gates, RuleInForce, RulesInForce};
 pub use api::openapi;

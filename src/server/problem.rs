@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::intake::Rejection;
+use crate::intake::{Rejection, Unexplained};
 use crate::store::StoreError;
 
 /// Why a request is refused. Texts in the variants are shown to the sender, except the cause of [`Refusal::Internal`]
@@ -159,6 +159,17 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::NotFound(error.to_string().into()),
             _ => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Unexplained> for Refusal {
+    fn from(error: Unexplained) -> Self {
+        match error {
+            Unexplained::NoDelivery(_) => Self::NotFound(error.to_string().into()),
+            Unexplained::NoBody { .. } | Unexplained::NoSource(_) => Self::Conflict(error.to_string()),
+            Unexplained::Unreadable(reason) => Self::BadRequest(reason.into()),
+            Unexplained::Store(error) => error.into(),
         }
     }
 }

@@ -137,9 +137,9 @@ async fn write_deliveries(tx: &mut Tx<'_>, group: &[Prepared], accepted: &[Accep
     for run in sql::runs(&pairs) {
         let mut query = sql::many(
             "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
-             kind, subject, repo, outcome, reason, verdicts)",
+             kind, subject, repo, outcome, reason, verdicts, sha, happening)",
             run.len(),
-            14,
+            16,
             "",
         );
         for (Prepared { acceptance, .. }, accepted) in run {
@@ -158,7 +158,9 @@ async fn write_deliveries(tx: &mut Tx<'_>, group: &[Prepared], accepted: &[Accep
                 .bind(event.and_then(|event| event.repo.as_deref().or(event.project.as_deref())))
                 .bind(accepted.outcome.as_str())
                 .bind(&accepted.reason)
-                .bind(rows::to_json(&accepted.verdicts));
+                .bind(rows::to_json(&accepted.verdicts))
+                .bind(event.and_then(|event| event.sha.as_deref()))
+                .bind(event.map(|event| event.happening.as_str()));
         }
         query.execute(&mut **tx).await?;
     }

@@ -297,20 +297,25 @@ struct List<'a> {
     conditions: &'a [Condition],
 }
 
-fn limit(page: &PageRequest) -> usize {
+pub(super) fn limit(page: &PageRequest) -> usize {
     page.limit.max(1) as usize
 }
 
 /// Cuts off what is over; that there is something over tells that there is a next page.
-fn cut<T>(mut items: Vec<T>, page: &PageRequest, id: fn(&T) -> String) -> Page<T> {
+pub(super) fn cut<T>(mut items: Vec<T>, page: &PageRequest, id: fn(&T) -> String) -> Page<T> {
     let more = items.len() > limit(page);
     items.truncate(limit(page));
-    let next = items.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(id(last)));
+    let next = items.last().filter(|_| more).map(|last| cursor_of(&id(last)));
     Page { items, next }
 }
 
+/// The cursor of the page that begins after the item of this id.
+pub fn cursor_of(id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(id)
+}
+
 /// A cursor is the id of the last item: a UUID.
-fn open_cursor(cursor: &str) -> Result<String> {
+pub(super) fn open_cursor(cursor: &str) -> Result<String> {
     let id = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let is_id = |id: &String| id.len() == 36 && id.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     id.filter(is_id).ok_or(StoreError::BadCursor)

@@ -36,7 +36,7 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn corrupt(table: &'static str, column: &'static str, detail: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(table: &'static str, column: &'static str, detail: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { table, column, detail: format!("{detail}") }
 }
 

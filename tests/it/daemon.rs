@@ -10,8 +10,8 @@ use sha2::Sha256;
 
 use crate::support::{install_tls, until};
 
-const SECRET: &str = "a-webhook-secret-for-tests";
-const OPERATOR: &str = "an-operator-token-for-tests";
+pub(crate) const SECRET: &str = "a-webhook-secret-for-tests";
+pub(crate) const OPERATOR: &str = "an-operator-token-for-tests";
 const TOKEN: &str = "a-codegen-token-for-tests";
 
 const RULES: &str = r#"
@@ -86,14 +86,14 @@ impl Drop for Process {
 }
 
 /// A folder with settings and rules, and a sandbox to send to.
-struct House {
+pub(crate) struct House {
     folder: tempfile::TempDir,
     _sandbox: Process,
     sandbox: String,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
@@ -127,14 +127,14 @@ secrets = ["{SECRET}"]
         Self { folder, _sandbox: sandbox, sandbox: address }
     }
 
-    fn serve(&self) -> Daemon {
+    pub(crate) fn serve(&self) -> Daemon {
         let mut process = Process::start(&["serve", "--config", "hookrun.toml"], self.folder.path());
         let webhooks = process.address();
         let admin = process.address();
         Daemon { process, webhooks, admin, http: http() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 
@@ -145,15 +145,15 @@ secrets = ["{SECRET}"]
     }
 }
 
-struct Daemon {
+pub(crate) struct Daemon {
     process: Process,
     webhooks: String,
-    admin: String,
+    pub(crate) admin: String,
     http: reqwest::Client,
 }
 
 impl Daemon {
-    async fn post(&self, body: &str, secret: &str) -> (u16, Value) {
+    pub(crate) async fn post(&self, body: &str, secret: &str) -> (u16, Value) {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
         mac.update(body.as_bytes());
         let answer = self
@@ -170,13 +170,13 @@ impl Daemon {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let url = format!("{}/api/v1/{path}", self.admin);
         self.http.get(url).bearer_auth(OPERATOR).send().await.unwrap().json().await.unwrap()
     }
 
     /// The job, as soon as it is in one of these states.
-    async fn job_in(&self, id: &str, states: &[&str]) -> Value {
+    pub(crate) async fn job_in(&self, id: &str, states: &[&str]) -> Value {
         until(&format!("job {id} in {states:?}"), async || {
             let job = self.get(&format!("jobs/{id}")).await;
             job["state"].as_str().is_some_and(|state| states.contains(&state)).then_some(job)
@@ -186,7 +186,7 @@ impl Daemon {
 }
 
 /// A failed check run on a branch of the repository itself.
-fn failed_check(id: u64, sha: &str) -> String {
+pub(crate) fn failed_check(id: u64, sha: &str) -> String {
     json!({
         "action": "completed",
         "check_run": {

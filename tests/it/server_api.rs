@@ -6,7 +6,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::server_support::{HOSTILE, World, get, post};
+use crate::server_support::{HOSTILE, RULE, World, get, post};
+use crate::server_why::SHA;
 
 /// Checks an answer against the OpenAPI document's word for it.
 fn valid(document: &Value, template: &str, method: &str, status: u16, answer: &Value) {
@@ -43,6 +44,7 @@ async fn every_answer_is_what_the_document_says() {
     let admin = world.admin();
     let document = document(&admin).await;
     let mut asked = BTreeSet::new();
+    let taken = world.takes(71, SHA, "fix/login").await;
     for (template, path, status) in [
         ("/api/v1/status", "/api/v1/status".to_owned(), 200),
         ("/api/v1/status", "/api/v1/status?x=1".to_owned(), 400),
@@ -58,6 +60,12 @@ async fn every_answer_is_what_the_document_says() {
         ("/api/v1/runs/{id}", "/api/v1/runs/1".to_owned(), 404),
         ("/api/v1/runs/{id}", "/api/v1/runs/none".to_owned(), 404),
         ("/api/v1/rules", "/api/v1/rules".to_owned(), 200),
+        ("/api/v1/deliveries/{id}/explain", format!("/api/v1/deliveries/{taken}/explain"), 200),
+        ("/api/v1/deliveries/{id}/explain", "/api/v1/deliveries/none/explain".to_owned(), 404),
+        ("/api/v1/deliveries/{id}/export", format!("/api/v1/deliveries/{taken}/export"), 200),
+        ("/api/v1/why", format!("/api/v1/why?q={}", story.running), 200),
+        ("/api/v1/why", "/api/v1/why?rule=fix-failed-checks&since=8h".to_owned(), 200),
+        ("/api/v1/why", "/api/v1/why".to_owned(), 400),
     ] {
         let answer = get(&admin, &path).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
@@ -76,6 +84,21 @@ async fn every_answer_is_what_the_document_says() {
         let answer = post(&admin, &format!("/api/v1/jobs/{job}/{act}"), body).await;
         assert_eq!(answer.status.as_u16(), status, "{act}: {}", answer.body);
         valid(&document, &template, "post", status, &answer.json());
+        asked.insert(format!("post {template}"));
+    }
+    let payload = json!({"headers": {"X-GitHub-Event": "check_run"}, "body": {}}).to_string();
+    let candidate = json!({"files": [{"name": "new.toml", "text": RULE.replace("!main", "main")}]}).to_string();
+    for (template, query, body, status) in [
+        ("/api/v1/explain", "", payload.as_str(), 200),
+        ("/api/v1/explain", "", "{}", 400),
+        ("/api/v1/deliveries/{id}/replay", "", "{\"execute\": true}", 200),
+        ("/api/v1/replay", "?since=1d", "", 200),
+        ("/api/v1/replay", "", "", 400),
+        ("/api/v1/rules/diff", "?since=1d", &candidate, 200),
+    ] {
+        let answer = post(&admin, &(template.replace("{id}", &taken) + query), body).await;
+        assert_eq!(answer.status.as_u16(), status, "{template}: {}", answer.body);
+        valid(&document, template, "post", status, &answer.json());
         asked.insert(format!("post {template}"));
     }
     let told: BTreeSet<_> = document["paths"]

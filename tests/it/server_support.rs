@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
+use hookrun::intake::{Door, Intake};
 use hookrun::model::acceptance::Acceptance;
 use hookrun::model::access::{AccessToken, Role};
 use hookrun::model::clock::Clock;
@@ -19,22 +20,36 @@ use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
 use hookrun::model::limits::{CallClass, ClassLimits};
-use hookrun::model::policy::{Cost, Policy};
+use hookrun::model::policy::{Cost, Policy, Terms};
 use hookrun::model::run::{Run, RunChange};
+use hookrun::rules::{Live, Places, compile};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
 use hookrun::store::{Release, Released, Store, StoreOptions};
+use hookrun::webhook::SourceSpec;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
 use crate::support::{ManualClock, START};
+use crate::webhook_support::source;
 
 /// What a stranger writes wherever text from outside is kept.
 pub(crate) const HOSTILE: &str =
     r#"<script>document.title='owned'</script><img src=x onerror="document.title='owned'">"#;
 pub(crate) const OPERATOR: &str = "operator-token-0123456789";
 pub(crate) const VIEWER: &str = "viewer-token-0123456789ab";
+
+/// The rule of [`World::intake`].
+pub(crate) const RULE: &str = r#"
+[[rule]]
+name = "fix-failed-checks"
+on = ["ci.failed"]
+repos = ["acme/widgets"]
+branches = ["!main"]
+settle = "60s"
+prompt = "Fix {{ event.sha }}"
+"#;
 
 /// A store in a folder of its own.
 pub(crate) struct World {
@@ -172,11 +187,21 @@ impl World {
         ])
     }
 
+    /// A way in by one GitHub source, under one rule.
+    pub(crate) fn intake(&self) -> Arc<Intake> {
+        let loaded = compile(vec![("rules.toml".to_owned(), RULE.to_owned())], &Terms::default(), &|name| Err(format!("no file {name}")));
+        let rules = Arc::new(Live::new(loaded.rules.unwrap(), START));
+        let spec = SourceSpec { name: "github".to_owned(), ..source(SourceKind::Github) };
+        let doors = vec![Door { spec, repos: Places::new(&["acme/*".to_owned()]).unwrap() }];
+        Arc::new(Intake::new(doors, rules, self.store.clone(), self.clock.clone()))
+    }
+
     pub(crate) fn admin_with(&self, tokens: Vec<AccessToken>) -> Router {
         let until = self.clock.now().plus(Duration::from_secs(42));
         let rules = self.rules.clone();
         Admin::new(AdminParts {
             store: self.store.clone(),
+            intake: self.intake(),
             clock: self.clock.clone(),
             tokens,
             hosts: vec!["hookrun.example".to_owned()],

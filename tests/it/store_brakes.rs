@@ -93,7 +93,7 @@ async fn a_budget_slides_over_a_restart_and_a_sweep() {
         house.clock.advance(Duration::from_hours(2));
     }
     let third = house.queued(asked(3)).await;
-    let free_at = third.created_at.plus(DAY - Duration::from_hours(4));
+    let free_at = third.created_at.plus(Duration::from_hours(20));
     let house = house.restart().await;
     let long = Duration::from_hours(24 * 90);
     house.store.sweep(&Retention { bodies: long, records: long, claims: long }).await.unwrap();

@@ -57,6 +57,8 @@ fn choose(snapshot: &Snapshot, policy: &Policy) -> Result<Way, Without> {
         Action::Tell => run.map(Way::Resume).ok_or_else(|| none("tell")),
         Action::Ban => run.map(Way::Ban).ok_or_else(|| none("ban")),
         Action::SetupCommands => Ok(Way::SetupCommands),
+        // What is to be said to one certain run is for no other, and makes none as long as that run listens.
+        Action::Run if job.target.is_some_and(|run| run > 0) => run.map(Way::Resume).ok_or_else(|| none("tell")),
         Action::Run => {
             for word in &policy.then {
                 match (word, run) {

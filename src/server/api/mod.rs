@@ -2,21 +2,24 @@
 
 mod acts;
 mod deliveries;
+mod dry;
 pub(super) mod items;
 mod jobs;
 pub(super) mod params;
 mod rules;
 mod runs;
 mod status;
+mod why;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::admin::Admin;
+use super::admin::{Admin, LARGE_BODY_BYTES};
 use super::problem::Problem;
 
 /// The document at `/api/v1/openapi.json`; `config/openapi.json` is a copy of it.
@@ -26,6 +29,7 @@ use super::problem::Problem;
     paths(
         status::status, deliveries::list, deliveries::one, jobs::list, jobs::one, runs::list, runs::one, rules::list,
         acts::retry, acts::cancel, acts::adopt, acts::absent,
+        dry::explain, dry::explain_given, dry::export, dry::replay, dry::replays, dry::diff, why::why,
     ),
     components(schemas(Problem)),
     security(("token" = [])),
@@ -51,6 +55,14 @@ impl Modify for Finish {
     }
 }
 
+const EXPLAIN: &str = "/api/v1/explain";
+const DIFF: &str = "/api/v1/rules/diff";
+
+/// Whether a POST to this path only asks, so that who may read may send it.
+pub(super) fn only_asks(path: &str) -> bool {
+    path == EXPLAIN || path == DIFF
+}
+
 /// The OpenAPI document of the status API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()
@@ -71,4 +83,11 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{id}", get(runs::one))
         .route("/api/v1/rules", get(rules::list))
+        .route("/api/v1/deliveries/{id}/explain", get(dry::explain))
+        .route("/api/v1/deliveries/{id}/export", get(dry::export))
+        .route("/api/v1/deliveries/{id}/replay", post(dry::replay))
+        .route("/api/v1/replay", post(dry::replays))
+        .route(EXPLAIN, post(dry::explain_given).layer(DefaultBodyLimit::max(LARGE_BODY_BYTES)))
+        .route(DIFF, post(dry::diff).layer(DefaultBodyLimit::max(LARGE_BODY_BYTES)))
+        .route("/api/v1/why", get(why::why))
 }

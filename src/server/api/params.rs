@@ -7,7 +7,10 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::server::admin::BODY_BYTES;
+use std::time::Duration;
+
+use crate::model::span::parse_span;
+use crate::server::admin::{BODY_BYTES, LARGE_BODY_BYTES};
 use crate::server::problem::Refusal;
 use crate::store::PageRequest;
 
@@ -55,13 +58,31 @@ impl<S: Send + Sync> FromRequest<S> for Content {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
-            match rejection.into_response().status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(BODY_BYTES),
-                _ => Refusal::BadRequest("the body broke off".into()),
-            }
-        })
+        whole(request, state, BODY_BYTES).await.map(Self)
     }
+}
+
+/// The whole body of a question that holds a payload or rules; its route has a limit of its own.
+pub(in crate::server) struct Large(pub(in crate::server) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Large {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        whole(request, state, LARGE_BODY_BYTES).await.map(Self)
+    }
+}
+
+async fn whole<S: Send + Sync>(request: Request, state: &S, limit: usize) -> Result<Bytes, Refusal> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLarge(limit),
+        _ => Refusal::BadRequest("the body broke off".into()),
+    })
+}
+
+/// A span of time, e.g. `8h`.
+pub(super) fn span(text: &str) -> Result<Duration, Refusal> {
+    parse_span(text).map_err(|wrong| Refusal::BadRequest(wrong.into()))
 }
 
 /// The page that `limit` and `cursor` ask for.

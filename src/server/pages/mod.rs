@@ -1,4 +1,4 @@
-//! The pages for people: dashboard, one delivery, one job, log-in. Rendered here, every outside text escaped.
+//! The pages for people: dashboard, one delivery, one job, why, log-in. Rendered here, every outside text escaped.
 
 mod view;
 mod words;
@@ -13,10 +13,10 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::admin::Admin;
-use super::api::params::{Content, Id};
+use super::api::params::{Content, Id, Params};
 use super::auth::{Caller, end_session};
 use super::problem::Refusal;
 use view::{View, mark};
@@ -57,6 +57,8 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     pages.add_template("dashboard.html", include_str!("dashboard.html"))?;
     pages.add_template("fragment.html", include_str!("fragment.html"))?;
     pages.add_template("delivery.html", include_str!("delivery.html"))?;
+    pages.add_template("why.html", include_str!("why.html"))?;
+    pages.add_template("explain.html", include_str!("explain.html"))?;
     pages.add_template("job.html", include_str!("job.html"))?;
     pages.add_template("login.html", include_str!("login.html"))?;
     pages.add_filter("time", words::time);
@@ -72,7 +74,9 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/", get(dashboard))
         .route("/fragment/dashboard", get(fragment))
         .route("/deliveries/{id}", get(delivery))
+        .route("/deliveries/{id}/explain", get(explain))
         .route("/jobs/{id}", get(job))
+        .route("/why", get(why))
         .route("/login", get(login_page).post(login))
         .route("/logout", post(logout))
         .route("/assets/app.css", get(|| async { asset("text/css; charset=utf-8", include_str!("app.css")) }))
@@ -158,6 +162,48 @@ async fn job(
     let data =
         context! { head => head(&admin, &caller), now => admin.clock.now().0, job => shown(&job), prompt, deliveries };
     admin.pages.render("job.html", data)
+}
+
+/// A stored delivery, decided again under the rules in force.
+async fn explain(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<Html<String>, Refusal> {
+    let report = admin.intake.explain(&id).await?;
+    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, report => shown(&report) };
+    admin.pages.render("explain.html", data)
+}
+
+/// What somebody typed into the search field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    #[serde(default)]
+    q: String,
+}
+
+/// The story of what was searched for; what is not understood is said on the same page.
+async fn why(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Params(Search { q }): Params<Search>,
+) -> Result<Response, Refusal> {
+    let (head, now) = (head(&admin, &caller), admin.clock.now().0);
+    if q.trim().is_empty() {
+        return Ok(admin.pages.render("why.html", context! { head, now })?.into_response());
+    }
+    match super::why::of(&admin, &q).await {
+        Ok(story) => {
+            let page = admin.pages.render("why.html", context! { head, now, asked => q, story => shown(&story) })?;
+            Ok(page.into_response())
+        }
+        Err(refusal @ (Refusal::BadRequest(_) | Refusal::NotFound(_))) => {
+            let data = context! { head, now, asked => q, wrong => refusal.to_string() };
+            Ok((refusal.status(), admin.pages.render("why.html", data)?).into_response())
+        }
+        Err(refusal) => Err(refusal),
+    }
 }
 
 async fn login_page(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod context;
+mod dry;
 mod heads;
 mod kept;
 mod late;

@@ -151,22 +151,22 @@ fn a_full_window_waits_for_the_slot_that_frees_last() {
     answers(&full, "window", &wait("the window of standard calls cannot be read", None));
 }
 
-fn facts(head: &str, open: Option<bool>) -> Option<Facts> {
-    Some(Facts { head_sha: Some(head.to_owned()), open, ..Facts::default() })
+fn facts(head: &str, open: Option<bool>) -> Facts {
+    Facts { head_sha: Some(head.to_owned()), open, ..Facts::default() }
 }
 
 #[test]
 fn a_newer_head_a_closed_change_and_success_make_a_job_stale_if_it_is_said_to_be() {
     let all = StaleOn { head: true, closed: true, green: true };
-    let mut stale = Snapshot { facts: facts("def", Some(true)), sha_was_head: true, ..snapshot() };
+    let mut stale = Snapshot { facts: Some(facts("def", Some(true))), sha_was_head: true, ..snapshot() };
     answers(&stale, "then", &GateOutcome::Go);
     stale.job.stale_on = all;
     answers(&stale, "stale", &superseded("stale: the head of github.com/acme/widgets@fix is def now"));
     // The commit that a pipeline makes to try a merge was never a head.
     answers(&Snapshot { sha_was_head: false, ..stale.clone() }, "then", &GateOutcome::Go);
-    let closed = Snapshot { facts: facts("abc", Some(false)), ..stale.clone() };
+    let closed = Snapshot { facts: Some(facts("abc", Some(false))), ..stale.clone() };
     answers(&closed, "stale", &superseded("stale: github.com/acme/widgets@fix is closed"));
-    let green = Snapshot { facts: facts("abc", None), green: true, ..stale.clone() };
+    let green = Snapshot { facts: Some(facts("abc", None)), green: true, ..stale.clone() };
     answers(&green, "stale", &superseded("stale: all checks of abc are green"));
     answers(&Snapshot { facts: None, ..stale }, "then", &GateOutcome::Go);
 }
@@ -311,7 +311,7 @@ fn a_budget_that_is_used_up_waits_for_room_and_drops_nothing() {
 #[test]
 fn gates_are_asked_in_their_order_when_every_one_would_say_no() {
     let mut no = Snapshot {
-        facts: facts("def", None),
+        facts: Some(facts("def", None)),
         sha_was_head: true,
         pauses: vec![paused(Paused::All, None)],
         freezes: vec![Freeze { class: CallClass::Create, until: Timestamp(9_000), reason: "402".into() }],
@@ -399,5 +399,5 @@ fn then_is_tried_in_order_and_a_run_that_refused_is_not_told_again() {
     assert_eq!(way(&refused, &person), Some(Way::Start));
     let mut follow_up = known;
     follow_up.job.target = Some(4);
-    assert_eq!(way(&follow_up, &then(&[Then::Resume])), Some(Way::Resume(4)));
+    assert_eq!(way(&follow_up, &then(&[Then::Start])), Some(Way::Resume(4)), "whatever is there that is newer");
 }

@@ -10,6 +10,7 @@ use hookrun::model::job::StaleOn;
 use hookrun::model::policy::{
     Action, Approval, Bound, FileTerms, Limit, OnStale, Policy, Priority, Scope, Terms, Then,
 };
+use hookrun::model::problem::Severity::{Error, Warning};
 use hookrun::model::subject::Facts;
 use hookrun::rules::{JobContext, RenderError, Told, compile};
 
@@ -314,7 +315,6 @@ fn terms_that_cannot_be_used_are_told() {
     let files = vec![("rules/taem.toml".to_owned(), String::new())];
     let loaded = compile(files, &terms, &|_| Err(String::new()));
     let told: Vec<_> = loaded.problems.iter().map(|problem| (problem.severity, problem.message.as_str())).collect();
-    use hookrun::model::problem::Severity::{Error, Warning};
     let expected = [
         (Error, "there is no time zone \"Europe/Berlinn\""),
         (

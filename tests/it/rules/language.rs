@@ -5,6 +5,7 @@ use hookrun::model::event::{Event, Issue};
 use hookrun::model::subject::Facts;
 
 use super::*;
+use crate::webhook_support::tell;
 
 fn when(on: &str, expression: &str) -> RuleSet {
     rule(&format!("on = [\"{on}\"]\nwhen = \"{expression}\""))
@@ -68,4 +69,25 @@ fn complete_lays_what_is_known_under_what_is_said_and_may_be_repeated() {
     assert_eq!((once.branch.as_deref(), once.base.as_deref()), (Some("fix"), Some("main")));
     assert_eq!(once.change.as_ref().map(|change| (change.number, change.draft)), Some((42, Some(true))));
     assert_eq!(*hookrun::rules::complete(&once, Some(&facts)), once);
+}
+
+#[test]
+fn meaning_5_an_issue_born_with_a_label_counts_as_labelled_and_a_later_edit_never_does() {
+    let labelled = rule("on = [\"issue.labeled\"]\nto = [\"agent\"]");
+    let acts = |action: &str| {
+        let person = serde_json::json!({"login": "mia", "id": 1, "type": "User"});
+        let body = serde_json::json!({
+            "action": action,
+            "issue": {"id": 5, "number": 17, "title": "T", "state": "open", "labels": [{"name": "agent"}], "user": person,
+                "author_association": "MEMBER", "created_at": "2026-01-15T10:00:00Z", "updated_at": "2026-01-15T10:00:00Z"},
+            "repository": {"id": 1, "name": "widgets", "full_name": "acme/widgets", "private": true,
+                "html_url": "https://github.com/acme/widgets"},
+            "sender": person,
+        });
+        let told = tell(SourceKind::Github, "issues", body.to_string().as_bytes());
+        let said = told.events.iter().flat_map(|event| judge_with(&labelled, event, None, "{}"));
+        said.filter(|one| one.verdict.decision == Queued).count()
+    };
+    assert_eq!(acts("opened"), 1);
+    assert_eq!(acts("edited"), 0);
 }

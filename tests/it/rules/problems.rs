@@ -423,14 +423,6 @@ settle = "1h"
 settle_max = "30"
 follow_up = "{{ event.rep }}"
 checks = ["build["]
-[[rule]]
-name = "b"
-on = ["ci.failed"]
-repos = ["**"]
-prompt = 'go'
-approval = {}
-then = []
-settle = "31m"
 "#;
     let expected = r#"error: 0 attempts would let nothing through
  --> rules.toml:6:23
@@ -533,26 +525,40 @@ error: "build[" is no pattern: unclosed character class; missing ']'
    |
 16 | checks = ["build["]
    |           ^^^^^^^^
+"#;
+    assert_eq!(problems(text), expected);
+}
 
-error: approval says nothing
-  --> rules.toml:22:12
-   |
-22 | approval = {}
-   |            ^^
+#[test]
+fn what_says_nothing_is_an_error() {
+    let text = r#"[[rule]]
+name = "b"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = 'go'
+approval = {}
+then = []
+settle = "31m"
+"#;
+    let expected = r#"error: approval says nothing
+ --> rules.toml:6:12
+  |
+6 | approval = {}
+  |            ^^
   = help: e.g. { above = "20/day" }, { first = 10 } or { wait = "24h" }
 
 error: "then" is empty: nothing would ever be sent
-  --> rules.toml:23:8
-   |
-23 | then = []
-   |        ^^
+ --> rules.toml:7:8
+  |
+7 | then = []
+  |        ^^
   = help: e.g. then = ["resume", "start"]
 
 error: "settle" may be at most 30m, which is settle_max
-  --> rules.toml:24:10
-   |
-24 | settle = "31m"
-   |          ^^^^^
+ --> rules.toml:8:10
+  |
+8 | settle = "31m"
+  |          ^^^^^
   = help: give the rule a longer settle_max
 "#;
     assert_eq!(problems(text), expected);
@@ -597,5 +603,19 @@ fn a_test_may_expect_what_only_the_store_decides() {
         let files = vec![("rules.toml".to_owned(), one(decision))];
         let rules = compile(files, &Terms::default(), &|_| Err(String::new())).rules.unwrap();
         assert_eq!(rules.tests()[0].decision, decision);
+    }
+}
+
+#[test]
+fn a_kind_of_one_source_is_as_typed_as_the_kind_itself() {
+    let text = |on: &str| {
+        format!("[[rule]]\nname = \"a\"\non = [\"{on}\"]\nrepos = [\"**\"]\nwhen = \"event.issue\"\nprompt = 'go'\n")
+    };
+    for typed in ["github:ci.failed", "gitlab:ci.*"] {
+        assert!(problems(&text(typed)).contains("event.issue is never there for ci."), "{typed}");
+    }
+    for native in ["github:check_run.completed", "github:push", "github:c*.*"] {
+        let files = vec![("rules.toml".to_owned(), text(native))];
+        assert!(compile(files, &Terms::default(), &|_| Err(String::new())).rules.is_some(), "{native}");
     }
 }

@@ -1,0 +1,328 @@
+//! Looking for what a person points at, and all that hangs on it: deliveries, jobs, subjects, pauses, notices.
+
+use std::collections::BTreeSet;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::errors::Result;
+use super::lists::{Page, PageRequest, cut, limit, open_cursor};
+use super::sqlite::Conn;
+use super::{Store, rows};
+use crate::model::clock::Timestamp;
+use crate::model::delivery::DeliveryRecord;
+use crate::model::id::first_id;
+use crate::model::job::Job;
+use crate::model::notice::{Notice, NoticeKind};
+use crate::model::pause::{Pause, Paused};
+use crate::model::subject::{Facts, KnownSubject};
+
+/// Rows of each sort that a story has at most: the newest.
+const MOST: i64 = 100;
+
+/// Head commits of a subject that are looked at: the newest.
+const HEADS: i64 = 20;
+
+/// What is looked for; everything that fits one of the lists is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sought {
+    /// Keys of subjects; jobs in them as a context are found, too.
+    pub subjects: BTreeSet<String>,
+    /// Commits, or how they begin.
+    pub shas: BTreeSet<String>,
+    /// Objects of a host that a happening is about, e.g. `"github.com/check_run/17"`.
+    pub objects: BTreeSet<String>,
+    /// Ids of deliveries.
+    pub deliveries: BTreeSet<String>,
+    /// Ids of jobs.
+    pub jobs: BTreeSet<String>,
+    /// Ids of runs at the service.
+    pub runs: BTreeSet<i64>,
+}
+
+/// What was found, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// The deliveries.
+    pub deliveries: Vec<DeliveryRecord>,
+    /// The jobs.
+    pub jobs: Vec<Job>,
+    /// Open notices about the subjects.
+    pub notices: Vec<Notice>,
+    /// Every pause in force.
+    pub pauses: Vec<Pause>,
+}
+
+const DELIVERIES: &str = "SELECT d.* FROM deliveries d WHERE";
+const OF_SUBJECT: &str = "d.subject = $1";
+const OF_SHA: &str = "d.sha >= $1 AND d.sha < $1 || 'g'";
+// '0' is the character after '/'.
+const OF_OBJECT: &str = "(d.happening = $1 OR (d.happening > $1 || '/' AND d.happening < $1 || '0'))";
+const BY_ID: &str = "d.id = $1";
+const OF_JOB: &str = "d.id IN (SELECT e.delivery FROM job_events e WHERE e.job = $1)";
+
+const JOB_OF_SUBJECT: &str = "j.subject = $1";
+const JOB_WITHIN: &str = "j.context = $1 AND j.context <> j.subject";
+const JOB_OF_SHA: &str = "j.sha >= $1 AND j.sha < $1 || 'g'";
+const JOB_BY_ID: &str = "j.id = $1";
+const JOB_OF_RUN: &str = "j.run = $1";
+const JOB_OF_DELIVERY: &str = "j.id IN (SELECT e.job FROM job_events e WHERE e.delivery = $1)";
+
+impl Store {
+    /// Everything that hangs on what is sought.
+    pub async fn story(&self, sought: &Sought) -> Result<Found> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let mut jobs = Jobs::default();
+        for (condition, values) in [
+            (JOB_OF_SUBJECT, &sought.subjects),
+            (JOB_WITHIN, &sought.subjects),
+            (JOB_OF_SHA, &sought.shas),
+            (JOB_BY_ID, &sought.jobs),
+        ] {
+            for value in values {
+                jobs.read(&mut conn, condition, Value::Text(value)).await?;
+            }
+        }
+        for run in &sought.runs {
+            jobs.read(&mut conn, JOB_OF_RUN, Value::Number(*run)).await?;
+        }
+        let mut deliveries = Deliveries::default();
+        for (condition, values) in [
+            (OF_SUBJECT, &sought.subjects),
+            (OF_SHA, &sought.shas),
+            (OF_OBJECT, &sought.objects),
+            (BY_ID, &sought.deliveries),
+        ] {
+            for value in values {
+                deliveries.read(&mut conn, condition, value).await?;
+            }
+        }
+        let asked_for: Vec<String> = deliveries.found.iter().map(|delivery| delivery.id.clone()).collect();
+        for delivery in &asked_for {
+            jobs.read(&mut conn, JOB_OF_DELIVERY, Value::Text(delivery)).await?;
+        }
+        for job in &jobs.found {
+            deliveries.read(&mut conn, OF_JOB, &job.id).await?;
+        }
+        let mut notices = Vec::new();
+        let about: BTreeSet<&String> =
+            sought.subjects.iter().chain(jobs.found.iter().map(|job| &job.subject)).collect();
+        for subject in about {
+            notices.extend(notices_about(&mut conn, subject).await?);
+        }
+        let pauses = pauses(&mut conn, self.inner.clock.now()).await?;
+        let Jobs { found: mut jobs, .. } = jobs;
+        let Deliveries { found: mut deliveries, .. } = deliveries;
+        jobs.sort_by(|left, right| left.id.cmp(&right.id));
+        deliveries.sort_by(|left, right| left.id.cmp(&right.id));
+        Ok(Found { deliveries, jobs, notices, pauses })
+    }
+
+    /// The subjects of a change or issue of a repository, by its number; of any host if none is given.
+    pub async fn subjects_numbered(&self, host: Option<&str>, repo: &str, number: u64) -> Result<Vec<KnownSubject>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let found = sqlx::query(
+            "SELECT key, facts FROM subjects WHERE repo = $1 AND change_number = $2 AND ($3 = '' OR host = $3) \
+             UNION SELECT key, facts FROM subjects WHERE repo = $1 AND change_number IS NULL AND key = host || '/' || $1 || $4 \
+             AND ($3 = '' OR host = $3)",
+        )
+        .bind(repo)
+        .bind(number as i64)
+        .bind(host.unwrap_or_default())
+        .bind(format!("#{number}"))
+        .fetch_all(&mut *conn)
+        .await?;
+        found.iter().map(known).collect()
+    }
+
+    /// The subjects of a ticket, by its key: those that are called so, and those of deliveries of its project.
+    pub async fn subjects_called(&self, key: &str) -> Result<BTreeSet<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let mut found: BTreeSet<String> =
+            texts(&mut conn, "SELECT subject FROM aliases WHERE alias = $1", &[key]).await?;
+        if found.is_empty() {
+            let project = key.rsplit_once('-').map_or(key, |(project, _)| project);
+            let sql = "SELECT DISTINCT subject FROM deliveries WHERE repo = $1 AND subject LIKE '%/' || $2";
+            found = texts(&mut conn, sql, &[project, key]).await?;
+        }
+        Ok(found)
+    }
+
+    /// The subjects whose head a commit was; the commit may be cut short.
+    pub async fn subjects_at(&self, sha: &str) -> Result<BTreeSet<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        texts(&mut conn, "SELECT subject FROM heads WHERE sha >= $1 AND sha < $1 || 'g' LIMIT 100", &[sha]).await
+    }
+
+    /// The newest commits that a subject's head was at: deliveries that name only the commit belong to it.
+    pub async fn heads_of(&self, subject: &str) -> Result<BTreeSet<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = format!("SELECT sha FROM heads WHERE subject = $1 ORDER BY seen_at DESC LIMIT {HEADS}");
+        let found = sqlx::query(AssertSqlSafe(sql)).bind(subject).fetch_all(&mut *conn).await?;
+        found.iter().map(|row| Ok(row.try_get("sha")?)).collect()
+    }
+
+    /// What is known of a subject, by its key.
+    pub async fn facts(&self, subject: &str) -> Result<Option<Facts>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let row = sqlx::query("SELECT key, facts FROM subjects WHERE key = $1")
+            .bind(subject)
+            .fetch_optional(&mut *conn)
+            .await?;
+        Ok(row.as_ref().map(known).transpose()?.map(|known| known.facts))
+    }
+
+    /// The last delivery of a repository or project.
+    pub async fn last_of_repo(&self, repo: &str) -> Result<Option<DeliveryRecord>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = "SELECT * FROM deliveries WHERE repo = $1 ORDER BY id DESC LIMIT 1";
+        let row = sqlx::query(sql).bind(repo).fetch_optional(&mut *conn).await?;
+        row.as_ref().map(rows::delivery).transpose()
+    }
+
+    /// A page of the deliveries since a moment, oldest first.
+    pub async fn deliveries_since(
+        &self,
+        from: Timestamp,
+        source: Option<&str>,
+        page: &PageRequest,
+    ) -> Result<Page<DeliveryRecord>> {
+        let after = page.cursor.as_deref().map(open_cursor).transpose()?.unwrap_or_else(|| first_id(from));
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = "SELECT d.* FROM deliveries d WHERE d.id > $1 AND ($2 = '' OR d.source = $2) ORDER BY d.id LIMIT $3";
+        let found = sqlx::query(sql)
+            .bind(after)
+            .bind(source.unwrap_or_default())
+            .bind(limit(page) as i64 + 1)
+            .fetch_all(&mut *conn)
+            .await?;
+        let items = found.iter().map(rows::delivery).collect::<Result<Vec<_>>>()?;
+        Ok(cut(items, page, |delivery| delivery.id.clone()))
+    }
+}
+
+/// What a condition compares with.
+enum Value<'a> {
+    Text(&'a str),
+    Number(i64),
+}
+
+/// Jobs, each once.
+#[derive(Debug, Default)]
+struct Jobs {
+    seen: BTreeSet<String>,
+    found: Vec<Job>,
+}
+
+impl Jobs {
+    async fn read(&mut self, conn: &mut Conn, condition: &'static str, value: Value<'_>) -> Result<()> {
+        let sql = format!("{} WHERE {condition} ORDER BY j.id DESC LIMIT {MOST}", rows::JOB);
+        let query = sqlx::query(AssertSqlSafe(sql));
+        let query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+        };
+        for row in query.fetch_all(conn).await? {
+            let job = rows::job(&row)?;
+            if (self.found.len() as i64) < MOST && self.seen.insert(job.id.clone()) {
+                self.found.push(job);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Deliveries, each once.
+#[derive(Debug, Default)]
+struct Deliveries {
+    seen: BTreeSet<String>,
+    found: Vec<DeliveryRecord>,
+}
+
+impl Deliveries {
+    async fn read(&mut self, conn: &mut Conn, condition: &'static str, value: &str) -> Result<()> {
+        let sql = format!("{DELIVERIES} {condition} ORDER BY d.id DESC LIMIT {MOST}");
+        for row in sqlx::query(AssertSqlSafe(sql)).bind(value).fetch_all(conn).await? {
+            let delivery = rows::delivery(&row)?;
+            if (self.found.len() as i64) < MOST && self.seen.insert(delivery.id.clone()) {
+                self.found.push(delivery);
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn texts(conn: &mut Conn, sql: &'static str, values: &[&str]) -> Result<BTreeSet<String>> {
+    let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
+    query.fetch_all(conn).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+fn known(row: &SqliteRow) -> Result<KnownSubject> {
+    Ok(KnownSubject { key: row.try_get("key")?, facts: rows::json("subjects", "facts", row.try_get("facts")?)? })
+}
+
+async fn pauses(conn: &mut Conn, now: Timestamp) -> Result<Vec<Pause>> {
+    let sql = "SELECT * FROM pauses WHERE until_at IS NULL OR until_at > $1 ORDER BY since_at";
+    let found = sqlx::query(sql).bind(now.0).fetch_all(conn).await?;
+    found
+        .iter()
+        .map(|row| {
+            Ok(Pause {
+                what: Paused::new(row.try_get("scope")?, row.try_get("name")?)
+                    .map_err(|detail| rows::corrupt("pauses", "scope", detail))?,
+                reason: row.try_get("reason")?,
+                by: row.try_get("by_whom")?,
+                since: Timestamp(row.try_get("since_at")?),
+                until: row.try_get::<Option<i64>, _>("until_at")?.map(Timestamp),
+            })
+        })
+        .collect()
+}
+
+async fn notices_about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
+    let mut notices = Vec::new();
+    for kind in NoticeKind::ALL {
+        let sql = "SELECT * FROM notices WHERE kind = $1 AND about = $2 AND settled_at IS NULL";
+        let row = sqlx::query(sql).bind(kind.as_str()).bind(about).fetch_optional(&mut *conn).await?;
+        if let Some(row) = row {
+            notices.push(Notice {
+                id: row.try_get("id")?,
+                kind,
+                about: row.try_get("about")?,
+                rule: row.try_get("rule")?,
+                job: row.try_get("job")?,
+                said_at: Timestamp(row.try_get("said_at")?),
+                settled_at: None,
+                text: row.try_get("text")?,
+                details: rows::json("notices", "details", row.try_get("details")?)?,
+            });
+        }
+    }
+    Ok(notices)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+
+    /// With a million deliveries and jobs every other way reads all of them.
+    #[tokio::test]
+    async fn whatever_is_pointed_at_is_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let deliveries = [OF_SUBJECT, OF_SHA, OF_OBJECT, BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}"));
+        let jobs = [JOB_OF_SUBJECT, JOB_WITHIN, JOB_OF_SHA, JOB_BY_ID, JOB_OF_RUN, JOB_OF_DELIVERY]
+            .map(|it| format!("{} WHERE {it}", rows::JOB));
+        for (sql, id) in
+            deliveries.into_iter().map(|sql| (sql, "d.id")).chain(jobs.into_iter().map(|sql| (sql, "j.id")))
+        {
+            let explain = format!("EXPLAIN QUERY PLAN {sql} ORDER BY {id} DESC LIMIT {MOST}");
+            let rows = sqlx::query(AssertSqlSafe(explain)).bind("x").fetch_all(&mut opened.writer).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{sql}: {plan:#?}");
+        }
+    }
+}
