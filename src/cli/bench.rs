@@ -47,7 +47,11 @@ impl Bench {
         let rules = settings::compiled(&wanted, printer)?;
         let path = wanted.path;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")).to_owned() };
-        Some(Self { rules: Arc::new(Live::new(rules, SystemClock::new().now())), folder, config: config.map(Path::to_owned) })
+        Some(Self {
+            rules: Arc::new(Live::new(rules, SystemClock::new().now())),
+            folder,
+            config: config.map(Path::to_owned),
+        })
     }
 
     /// The sources of the settings file, or one of each kind when there is none; `None` when the settings are wrong.

@@ -57,7 +57,9 @@ impl Said {
 /// Compiles rules that are no file here: `files` are rule files as (name, text), `beside` the prompt files and includes
 /// that they name. What the settings say about all rules binds them as it binds those in force.
 pub fn candidate(files: Vec<(String, String)>, beside: &BTreeMap<String, String>, terms: &Terms) -> Loaded {
-    rules::compile(files, terms, &|name| beside.get(name).cloned().ok_or_else(|| format!("there is no file \"{name}\"")))
+    rules::compile(files, terms, &|name| {
+        beside.get(name).cloned().ok_or_else(|| format!("there is no file \"{name}\""))
+    })
 }
 
 impl Intake {

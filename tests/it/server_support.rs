@@ -189,7 +189,9 @@ impl World {
 
     /// A way in by one GitHub source, under one rule.
     pub(crate) fn intake(&self) -> Arc<Intake> {
-        let loaded = compile(vec![("rules.toml".to_owned(), RULE.to_owned())], &Terms::default(), &|name| Err(format!("no file {name}")));
+        let loaded = compile(vec![("rules.toml".to_owned(), RULE.to_owned())], &Terms::default(), &|name| {
+            Err(format!("no file {name}"))
+        });
         let rules = Arc::new(Live::new(loaded.rules.unwrap(), START));
         let spec = SourceSpec { name: "github".to_owned(), ..source(SourceKind::Github) };
         let doors = vec![Door { spec, repos: Places::new(&["acme/*".to_owned()]).unwrap() }];

@@ -238,7 +238,8 @@ async fn other_rules_are_asked_the_same_way_and_nothing_comes_of_it() {
     let receipt = room.send("check_run", &check(1, &sha(1), Some("fix"), "failure")).await;
     let quiet = room.send("check_run", &check(2, &sha(2), Some("fix"), "success")).await;
     let shift = async |text: String, id: &str| {
-        let others = candidate(vec![("new.toml".to_owned(), text)], &BTreeMap::new(), &room.intake.terms()).rules.unwrap();
+        let others =
+            candidate(vec![("new.toml".to_owned(), text)], &BTreeMap::new(), &room.intake.terms()).rules.unwrap();
         let compared = room.intake.compare(id, &others).await.unwrap();
         compared.into_iter().map(|it| (it.rule, it.shift, it.was, it.would)).collect::<Vec<_>>()
     };

@@ -370,6 +370,16 @@ async fn one_run_may_have_two_jobs_and_its_end_is_the_end_of_both() {
 }
 
 #[tokio::test]
+async fn what_waits_to_be_said_to_the_run_of_a_follow_up_learns_which_it_is() {
+    let (bench, _, run) = completed().await;
+    let (job, next) = (follow_up(&bench, run).await, bench.job().await);
+    bench.wait_for(&next, &job).await;
+    bench.fault(Call::Create, Fault::RateLimited { retry_after: None });
+    bench.release().await;
+    assert_eq!(bench.find(&next).await.target, Some(run));
+}
+
+#[tokio::test]
 async fn both_jobs_of_a_run_that_is_gone_are_lost_once() {
     let bench = bench().await;
     let first = bench.job().await;
