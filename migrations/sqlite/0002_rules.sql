@@ -56,7 +56,6 @@ CREATE INDEX jobs_active ON jobs (active, rule, repo, file, person) WHERE active
 CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_following ON jobs (follows) WHERE follows IS NOT NULL;
-CREATE INDEX jobs_parked_of_sha ON jobs (sha) WHERE not_before > 0 AND ended_at IS NULL;
 CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 

@@ -17,7 +17,7 @@ use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
 use crate::model::job::{Job, JobState};
 use crate::model::limits::CallClass;
 use crate::model::notice::NoticeKind;
-use crate::model::policy::Policy;
+use crate::model::policy::{Action, Policy};
 use crate::telemetry::{self, Metric};
 
 /// An event that joined a job.
@@ -275,6 +275,8 @@ async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &Call
             .await?;
     }
     keep_prompt(tx, &job.id, &request.prompt, &request.note).await?;
+    // A ban says nothing to its run.
+    let says = matches!(job.action, Action::Run | Action::Tell);
     leave_queue(tx, &job.id, JobState::Submitting, &request.note, now).await?;
     sqlx::query(
         "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
@@ -284,7 +286,7 @@ async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &Call
     .bind(now.0)
     .bind(i64::from(attempt))
     .bind(request.told)
-    .bind(i64::from(request.told.is_some()))
+    .bind(i64::from(request.told.is_some() && says))
     .execute(&mut **tx)
     .await?;
     // Later than every turn before it, even if the clock has not moved on.

@@ -200,7 +200,9 @@ async fn who_is_held_for_approval_goes_when_approved_and_is_cancelled_when_nobod
 #[tokio::test]
 async fn a_job_that_is_set_aside_lets_its_lane_go_on() {
     let house = House::new().await;
-    let (first, second) = (house.queued(asked(1)).await, house.queued(asked(2)).await);
+    let first = house.queued(asked(1)).await;
+    house.clock.advance(Duration::from_millis(1));
+    let second = house.queued(asked(2)).await;
     let ids = async || {
         let found = house.store.candidates(9, &[]).await.unwrap();
         found.into_iter().map(|job| job.id).collect::<Vec<_>>()
