@@ -44,6 +44,7 @@ impl Admin {
     pub(super) async fn job(&self, id: &str) -> Result<Option<Job>, Refusal> {
         let mut job: Vec<_> = self.store.job(id).await?.into_iter().collect();
         self.ask_gates(&mut job).await?;
+        self.ask_outcomes(&mut job).await?;
         Ok(job.pop())
     }
 
@@ -66,6 +67,15 @@ impl Admin {
                 }
             };
             job.gates = answer.records;
+        }
+        Ok(())
+    }
+
+    /// Asks what became of the commits of ended jobs.
+    pub(super) async fn ask_outcomes(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
+        let outcomes = self.store.outcomes(jobs).await?;
+        for (job, outcome) in jobs.iter_mut().zip(outcomes) {
+            job.outcome = outcome;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod joining;
 mod links;
 mod lists;
 mod notices;
+mod outcome;
 mod pauses;
 mod queue;
 mod rehearse;

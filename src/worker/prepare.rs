@@ -51,14 +51,6 @@ impl Asked {
             Self::Ban { .. } => "",
         }
     }
-
-    /// The run that is told something instead of one being made.
-    pub(super) fn told(&self) -> Option<i64> {
-        match self {
-            Self::Resume { run, .. } => Some(*run),
-            Self::Create(_) | Self::Ban { .. } | Self::SetupCommands { .. } => None,
-        }
-    }
 }
 
 /// What is sent for a job.

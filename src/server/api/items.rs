@@ -8,6 +8,7 @@ use crate::model::clock::Timestamp;
 use crate::model::decision::{GateRecord, Verdict};
 use crate::model::delivery::DeliveryRecord;
 use crate::model::job::Job;
+use crate::model::outcome::Outcome;
 use crate::model::run::{Run, RunChange, RunRecord};
 
 /// One page of a list.
@@ -161,6 +162,9 @@ pub(in crate::server) struct JobItem {
     /// Its run, once there is one.
     #[schema(required)]
     pub run: Option<RunRef>,
+    /// What CI says after its run has ended: `fixed`, `still red` or `no change`; null as long as that is not known.
+    #[schema(required)]
+    pub outcome: Option<&'static str>,
 }
 
 impl From<Job> for JobItem {
@@ -185,6 +189,7 @@ impl From<Job> for JobItem {
             retry_of: job.retry_of,
             gates: job.gates.into_iter().map(GateItem::from).collect(),
             run: job.run.map(|run| RunRef { id: run.id, status: run.status, url: run.url.and_then(web) }),
+            outcome: job.outcome.map(Outcome::as_str),
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) async fn list(
     };
     let mut page = admin.store.jobs(&filter, &page(query.limit, query.cursor)?).await?;
     admin.ask_gates(&mut page.items).await?;
+    admin.ask_outcomes(&mut page.items).await?;
     Ok(Json(List { items: page.items.into_iter().map(JobItem::from).collect(), next: page.next }))
 }
 
