@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::decision::GateRecord;
+use super::outcome::Outcome;
 use super::policy::{Action, Priority, Scope};
 use super::run::Run;
 
@@ -210,6 +211,8 @@ pub struct Job {
     pub gates: Vec<GateRecord>,
     /// Its run, once there is one.
     pub run: Option<Run>,
+    /// What became of the commit; rows do not hold it, whoever shows the job asks for it.
+    pub outcome: Option<Outcome>,
 }
 
 impl Job {

@@ -12,6 +12,7 @@ pub mod id;
 pub mod job;
 pub mod limits;
 pub mod notice;
+pub mod outcome;
 pub mod pause;
 pub mod policy;
 pub mod problem;

@@ -315,14 +315,11 @@ impl Stage<'_> {
         let now = self.now;
         let known = self.runs.find(id).and_then(|run| run.pull_requests(now).into_iter().next());
         // The document declares no 404 here: what went wrong stands in the answer.
-        let answer = match known {
-            Some(pr) => {
-                json!({"success": true, "url": pr["url"], "number": id, "title": pr["title"], "state": state, "error": null})
-            }
-            None => {
-                let error = "Pull request not found.";
-                json!({"success": false, "url": null, "number": null, "title": null, "state": null, "error": error})
-            }
+        let answer = if let Some(pr) = known {
+            json!({"success": true, "url": pr["url"], "number": id, "title": pr["title"], "state": state, "error": null})
+        } else {
+            let error = "Pull request not found.";
+            json!({"success": false, "url": null, "number": null, "title": null, "state": null, "error": error})
         };
         Ok(Answer::ok(answer))
     }

@@ -21,7 +21,7 @@ pub(super) struct Standing {
     #[serde(flatten)]
     pub(super) job: Job,
     /// `go`, `wait`, `hold`, `superseded` or `dead`: what would become of it now; `None` unless it is queued.
-    pub(super) outcome: Option<&'static str>,
+    pub(super) gates_say: Option<&'static str>,
     /// Whether a gate asked for a person, who may approve it.
     pub(super) approvable: bool,
     /// Its place in the line, from 1.
@@ -33,7 +33,8 @@ pub(super) struct Standing {
 impl Admin {
     /// One job, with where it stands if it waits.
     pub(super) async fn job(&self, id: &str) -> Result<Option<Standing>, Refusal> {
-        let job: Vec<_> = self.store.job(id).await?.into_iter().collect();
+        let mut job: Vec<_> = self.store.job(id).await?.into_iter().collect();
+        self.ask_outcomes(&mut job).await?;
         Ok(self.standing(job).await?.pop())
     }
 
@@ -65,14 +66,14 @@ impl Admin {
         for snapshot in self.store.snapshots(queued).await? {
             let answer = (self.gates)(&snapshot, &(self.policy)(&snapshot.job));
             let Some(it) = standing.iter_mut().find(|it| it.job.id == snapshot.job.id) else { continue };
-            let (outcome, reason, until) = match answer.outcome {
+            let (gates_say, reason, until) = match answer.outcome {
                 GateOutcome::Go => ("go", "ready to be sent".to_owned(), None),
                 GateOutcome::Wait(reason, until) => ("wait", reason, until),
                 GateOutcome::Hold(reason) => ("hold", reason, None),
                 GateOutcome::Superseded(reason) => ("superseded", reason, None),
                 GateOutcome::Dead(reason) => ("dead", reason, None),
             };
-            it.outcome = Some(outcome);
+            it.gates_say = Some(gates_say);
             (it.job.reason, it.job.until, it.job.gates) = (reason, until, answer.records);
             it.position = line.position(&it.job.id);
             it.expected_at = expected(it, &windows, snapshot.now);
@@ -83,13 +84,13 @@ impl Admin {
 
 impl From<Job> for Standing {
     fn from(job: Job) -> Self {
-        Self { approvable: job.waits_for_approval(), job, outcome: None, position: None, expected_at: None }
+        Self { approvable: job.waits_for_approval(), job, gates_say: None, position: None, expected_at: None }
     }
 }
 
 /// When a job may be sent: not before its gates let it, and not before those in front of it have had their slots.
 fn expected(it: &Standing, windows: &[Window], now: Timestamp) -> Option<Timestamp> {
-    let gates = match (it.outcome?, it.job.until) {
+    let gates = match (it.gates_say?, it.job.until) {
         ("go", _) => now,
         ("wait", until) => until?,
         _ => return None,

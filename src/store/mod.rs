@@ -17,6 +17,7 @@ mod line;
 mod links;
 mod lists;
 mod notices;
+mod outcome;
 mod pauses;
 mod queue;
 mod rehearse;

@@ -117,6 +117,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
         retry_of: row.try_get("retry_of")?,
         gates: json("jobs", "gates", row.try_get("gates")?)?,
         run,
+        outcome: None,
     })
 }
 

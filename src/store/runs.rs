@@ -68,17 +68,19 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .execute(&mut **tx)
     .await?;
     see(tx, job, run, now).await?;
-    sqlx::query("UPDATE jobs SET run = $2, resumed = 0 WHERE id = $1")
-        .bind(job)
-        .bind(run.id)
-        .execute(&mut **tx)
-        .await?;
-    // What waits to be said to the run of this job knows now which it is.
-    sqlx::query("UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL")
-        .bind(job)
-        .bind(run.id)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(&mut **tx).await?;
+    join(tx, job, run.id).await
+}
+
+/// From now on the job follows this run.
+pub(super) async fn join(tx: &mut Tx<'_>, job: &str, run: i64) -> Result<()> {
+    for join in [
+        "UPDATE jobs SET run = $2 WHERE id = $1",
+        // What waits to be said to the run of this job knows now which it is.
+        "UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL",
+    ] {
+        sqlx::query(join).bind(job).bind(run).execute(&mut **tx).await?;
+    }
     Ok(())
 }
 

@@ -146,7 +146,7 @@ async fn checks(conn: &mut Conn, job: &Job, policy: &Policy) -> Result<Checks> {
 }
 
 /// Whether a check has an outcome, and not only a state on its way to one; words that we do not know are outcomes.
-fn has_ended(outcome: &str) -> bool {
+pub(super) fn has_ended(outcome: &str) -> bool {
     const ON_THE_WAY: [&str; 10] = [
         "queued",
         "in_progress",

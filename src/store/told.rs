@@ -40,9 +40,9 @@ pub(super) async fn adopt(tx: &mut Tx<'_>, job: &Job, run: i64, reason: &str, no
 
 /// From now on the job follows the run that it told; an end of the run counts once the job was heard.
 async fn follow(tx: &mut Tx<'_>, job: &str, run: i64, heard_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE jobs SET run = $2, answered_at = $3, heard_at = $4 WHERE id = $1")
+    runs::join(tx, job, run).await?;
+    sqlx::query("UPDATE jobs SET answered_at = $2, heard_at = $3 WHERE id = $1")
         .bind(job)
-        .bind(run)
         .bind(now.0)
         .bind(heard_at.map(|at| at.0))
         .execute(&mut **tx)

@@ -56,14 +56,6 @@ impl Asked {
             Self::Ban { .. } | Self::Unban { .. } => "",
         }
     }
-
-    /// The run that is told something instead of one being made.
-    pub(super) fn told(&self) -> Option<i64> {
-        match self {
-            Self::Resume { run, .. } => Some(*run),
-            Self::Create(_) | Self::Ban { .. } | Self::Unban { .. } | Self::SetupCommands { .. } => None,
-        }
-    }
 }
 
 /// What is sent for a job.

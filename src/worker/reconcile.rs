@@ -57,15 +57,15 @@ impl Worker {
             return Ok(Some(state.not_before));
         }
         let waiting = uncertain.iter().map(|each| each.ended_at.plus(LISTED_AFTER)).filter(|&at| at > now).min();
-        let (told, rest): (Vec<_>, Vec<_>) = uncertain.into_iter().partition(|each| each.job.resumed);
-        let (creates, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
+        let (told, rest): (Vec<_>, Vec<_>) = uncertain.into_iter().partition(is_told);
+        let (unfound, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
         for each in &others {
             self.settle_other(each).await?;
         }
         state.traces.retain(|job, _| told.iter().any(|each| each.job.id == *job));
-        let told = self.search_traces(&mut state, told).await?;
-        let created = self.search_list(&mut state, &creates).await?;
-        Ok(sooner(sooner(told, created), waiting))
+        let traces = self.search_traces(&mut state, told).await?;
+        let list = self.search_list(&mut state, &unfound).await?;
+        Ok(sooner(sooner(traces, list), waiting))
     }
 
     /// Looks for creates in the list of runs.
@@ -221,9 +221,14 @@ impl Worker {
     }
 }
 
+/// Whether the call told a run something.
+fn is_told(each: &Uncertain) -> bool {
+    each.job.resumed && matches!(each.job.action, Action::Run | Action::Tell)
+}
+
 /// Whether the call was to make a run that carries our metadata.
 fn is_create(each: &Uncertain) -> bool {
-    !each.job.resumed && matches!(each.job.action, Action::Run | Action::Tell)
+    !each.job.resumed && each.job.action == Action::Run
 }
 
 impl Pass {

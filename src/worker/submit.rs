@@ -28,13 +28,24 @@ enum Answered {
     Done,
 }
 
-impl Asked {
+/// What a failure, or an answer, is judged by when the request is gone.
+#[derive(Clone, Copy)]
+struct Kind {
     /// The class that a failure speaks for. A resume counts as a create: that is our caution.
-    fn class(&self) -> CallClass {
+    class: CallClass,
+    /// The run that is told something.
+    told: Option<i64>,
+    /// Whether it is about one run or repository, so that a 404 says nothing about others.
+    about_one: bool,
+}
+
+impl Asked {
+    fn kind(&self) -> Kind {
         match self {
-            Self::Create(_) | Self::Resume { .. } => CallClass::Create,
-            Self::Ban { .. } | Self::Unban { .. } => CallClass::Standard,
-            Self::SetupCommands { .. } => CallClass::SetupCommands,
+            Self::Create(_) => Kind { class: CallClass::Create, told: None, about_one: false },
+            Self::Resume { run, .. } => Kind { class: CallClass::Create, told: Some(*run), about_one: true },
+            Self::Ban { .. } | Self::Unban { .. } => Kind { class: CallClass::Standard, told: None, about_one: true },
+            Self::SetupCommands { .. } => Kind { class: CallClass::SetupCommands, told: None, about_one: true },
         }
     }
 
@@ -58,22 +69,22 @@ impl Asked {
 impl Worker {
     /// Sends a job that is `submitting` and writes down what became of it.
     pub(super) async fn submit(self, job: Job, call: CallId, asked: Asked, permit: OwnedSemaphorePermit) {
-        let (codegen, sent) = (self.inner.codegen.clone(), asked.clone());
+        let (codegen, kind) = (self.inner.codegen.clone(), asked.kind());
         // A task of its own, so that even a panic below leaves an outcome behind.
-        let answer = tokio::spawn(async move { sent.send(&codegen).await }).await;
+        let answer = tokio::spawn(async move { asked.send(&codegen).await }).await;
         match answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned()))) {
-            Ok(answered) => self.taken(&job, &call, &asked, answered).await,
-            Err(error) => self.failed(&job, &call, &asked, &error).await,
+            Ok(answered) => self.taken(&job, &call, kind, answered).await,
+            Err(error) => self.failed(&job, &call, kind, &error).await,
         }
         drop(permit);
         self.inner.progress.notify_waiters();
     }
 
-    async fn taken(&self, job: &Job, call: &CallId, asked: &Asked, answered: Answered) {
+    async fn taken(&self, job: &Job, call: &CallId, kind: Kind, answered: Answered) {
         let (store, id) = (&self.inner.store, job.id.as_str());
         match answered {
             // A service that answers with another run has made one, whatever it was asked for.
-            Answered::Run(run) if asked.told() == Some(run.id) => {
+            Answered::Run(run) if kind.told == Some(run.id) => {
                 tracing::info!(job = id, run = run.id, "run told");
                 self.record(id, || store.run_told(id, call, &run)).await;
             }
@@ -83,8 +94,8 @@ impl Worker {
             }
             Answered::Done => {
                 let run = job.target.unwrap_or_default();
-                let reason = match asked {
-                    Asked::Unban { .. } => format!("run {run} is unbanned: Codegen may look after its change again"),
+                let reason = match job.action {
+                    Action::Unban => format!("run {run} is unbanned: Codegen may look after its change again"),
                     _ => format!("run {run} is banned: its agents stop, and Codegen leaves its change alone"),
                 };
                 tracing::info!(job = id, run, reason, "done");
@@ -93,18 +104,17 @@ impl Worker {
         }
     }
 
-    async fn failed(&self, job: &Job, call: &CallId, asked: &Asked, error: &CallError) {
+    async fn failed(&self, job: &Job, call: &CallId, kind: Kind, error: &CallError) {
         let (store, id, reason) = (&self.inner.store, job.id.as_str(), error.to_string());
         tracing::warn!(job = id, %error, "the call was not carried out, as far as is known");
-        // That one run or repository is not there says nothing about others.
-        let about_one = error.is_not_found() && !matches!(asked, Asked::Create(_));
+        let gone = error.is_not_found() && kind.about_one;
         // Before the job is queued again: it must not meet an open window on its way out.
-        if !about_one && let Err(error) = self.inner.codegen.hold_back(asked.class(), error).await {
+        if !gone && let Err(error) = self.inner.codegen.hold_back(kind.class, error).await {
             tracing::warn!(job = id, %error, "the class of calls could not be held back");
         }
-        let useless = about_one || matches!(error, CallError::Refused(_));
+        let useless = gone || matches!(error, CallError::Refused(_));
         match error {
-            _ if useless && matches!(asked, Asked::Resume { .. }) && job.action == Action::Run => {
+            _ if useless && kind.told.is_some() && job.action == Action::Run => {
                 self.record(id, || store.not_told(id, call, &reason)).await;
             }
             _ if useless => self.record(id, || store.refused(id, call, &reason)).await,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hookrun::codegen::wire::read_time;
-use hookrun::codegen::{CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag};
+use hookrun::codegen::{
+    CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag, Trace,
+};
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::store::{Store, StoreOptions};
@@ -366,4 +368,124 @@ async fn a_reader_who_goes_away_leaves_no_open_call() {
     whole_request(&mut stream).await;
     stream.write_all(answer("200 OK", "", r#"{"id": 1}"#).as_bytes()).await.unwrap();
     next.await.unwrap().unwrap();
+}
+
+/// The request as the service would read it, held to Codegen's OpenAPI document: the call is declared, every parameter of
+/// the query is, and the body fits.
+fn held_to_the_document(request: &str) -> (String, serde_json::Value) {
+    let document: serde_json::Value = serde_json::from_str(include_str!("../fixtures/codegen-openapi.json")).unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let mut line = head.lines().next().unwrap().split(' ');
+    let (method, target) = (line.next().unwrap().to_lowercase(), line.next().unwrap());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let fits = |name: &str| {
+        name.split('/').count() == path.split('/').count()
+            && name.split('/').zip(path.split('/')).all(|(name, part)| name.starts_with('{') || name == part)
+    };
+    let names = document["paths"].as_object().unwrap().keys().filter(|name| fits(name));
+    let name = names.min_by_key(|name| name.matches('{').count()).unwrap_or_else(|| panic!("{path} is no path"));
+    let call = &document["paths"][name][&method];
+    assert!(call.is_object(), "{method} {name}");
+    for (key, _) in form_urlencoded::parse(query.as_bytes()) {
+        let declared = call["parameters"].as_array().unwrap();
+        assert!(declared.iter().any(|it| it["in"] == "query" && it["name"] == *key), "{method} {name} knows no {key}");
+    }
+    let schema = &call["requestBody"]["content"]["application/json"]["schema"];
+    if schema.is_null() {
+        assert_eq!(body, "");
+        return (format!("{method} {target}"), serde_json::Value::Null);
+    }
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let schema = serde_json::json!({"allOf": [schema], "components": document["components"]});
+    let errors: Vec<String> =
+        jsonschema::draft202012::new(&schema).unwrap().iter_errors(&body).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{method} {name}: {errors:?}");
+    (format!("{method} {target}"), body)
+}
+
+#[tokio::test]
+async fn every_request_is_one_that_the_document_declares() {
+    let answer = answer("200 OK", "", r#"{"id": 5, "agent_run_id": 5, "items": [], "total": 0, "logs": []}"#);
+    let (address, mut requests) = canned(answer).await;
+    let Door { codegen, .. } = door(address, ClassLimits::default()).await;
+    let row = codegen.resume(5, "Still red.\n\nhookrun job j").await.unwrap();
+    assert_eq!(row.run.id, 5);
+    codegen.ban(5).await.unwrap();
+    codegen.unban(5).await.unwrap();
+    codegen.remove_from_pr(5).await.unwrap();
+    assert_eq!(codegen.setup_commands(101, "Use make.").await.unwrap().id, 5);
+    codegen.setup_commands(101, "").await.unwrap();
+    codegen.logs(5, true, 100, 50).await.unwrap();
+    codegen.create(&request()).await.unwrap();
+    codegen.get_run(5).await.unwrap();
+    codegen.list_runs(0, 100).await.unwrap();
+    codegen.list_repos(0, 100).await.unwrap();
+    let mut sent = Vec::new();
+    while let Ok(request) = requests.try_recv() {
+        sent.push(held_to_the_document(&request));
+    }
+    let run = serde_json::json!({"agent_run_id": 5});
+    let org = "/v1/organizations/7";
+    let wanted = [
+        (
+            format!("post {org}/agent/run/resume"),
+            serde_json::json!({"agent_run_id": 5, "prompt": "Still red.\n\nhookrun job j"}),
+        ),
+        (format!("post {org}/agent/run/ban"), run.clone()),
+        (format!("post {org}/agent/run/unban"), run.clone()),
+        (format!("post {org}/agent/run/remove-from-pr"), run),
+        (format!("post {org}/setup-commands/generate"), serde_json::json!({"repo_id": 101, "prompt": "Use make."})),
+        (format!("post {org}/setup-commands/generate"), serde_json::json!({"repo_id": 101})),
+        (
+            "get /v1/alpha/organizations/7/agent/run/5/logs?reverse=true&skip=100&limit=50".to_owned(),
+            serde_json::Value::Null,
+        ),
+    ];
+    assert_eq!(sent[..wanted.len()], wanted);
+    assert_eq!(sent.len(), wanted.len() + 5, "and who we are, before the list");
+}
+
+#[tokio::test]
+async fn a_ban_is_carried_out_whatever_a_success_says() {
+    for (status, body) in
+        [("200 OK", "{}"), ("200 OK", "null"), ("200 OK", ""), ("204 No Content", ""), ("202 Accepted", "[1]")]
+    {
+        let (address, _requests) = canned(answer(status, "", body)).await;
+        let Door { codegen, .. } = door(address, ClassLimits::default()).await;
+        codegen.ban(5).await.unwrap_or_else(|error| panic!("{status} {body}: {error}"));
+    }
+    let (address, _requests) = canned(answer("200 OK", "", "<html>log in</html>")).await;
+    let error = door(address, ClassLimits::default()).await.codegen.ban(5).await.unwrap_err();
+    assert!(matches!(error, CallError::Ambiguous(_)), "{error:?}");
+}
+
+#[test]
+fn a_trace_is_read_with_tolerance() {
+    let trace: Trace = serde_json::from_str(
+        r#"{"id": 5, "total_logs": "many", "logs": [
+            {"agent_run_id": 5, "created_at": "2024-01-15 10:30:00", "observation": "Do it.\n\nhookrun job j1"},
+            {"agent_run_id": 5, "created_at": null, "observation": {"text": "hookrun job j2"}, "new": 1},
+            {"observation": null}, {}]}"#,
+    )
+    .unwrap();
+    let named = |job: &str| trace.entries.iter().map(|entry| entry.names(job)).collect::<Vec<_>>();
+    assert_eq!(named("j1"), [true, false, false, false]);
+    assert_eq!(named("j2"), [false, true, false, false]);
+    assert_eq!(trace.entries[0].created_at, Some(Timestamp(1_705_314_600_000)));
+    assert_eq!(trace.entries[1].created_at, None);
+    assert!(!trace.is_last(0), "nobody says how many there are");
+    let counted: Trace = serde_json::from_str(r#"{"logs": [{}], "total_logs": 101}"#).unwrap();
+    assert!(counted.is_last(100) && !counted.is_last(99));
+}
+
+#[tokio::test]
+async fn a_trace_is_charged_to_its_own_window() {
+    let (address, _requests) = canned(answer("429 Too Many Requests", "", "{}")).await;
+    let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
+    assert!(codegen.logs(5, true, 0, 100).await.is_err());
+    assert!(codegen.unban(5).await.is_err());
+    let used: Vec<u32> = store.windows().await.unwrap().iter().map(|window| window.used).collect();
+    assert_eq!(used, [0, 1, 0, 0, 1]);
+    let frozen: Vec<CallClass> = store.freezes().await.unwrap().iter().map(|freeze| freeze.class).collect();
+    assert_eq!(frozen, [CallClass::Logs, CallClass::Standard]);
 }

@@ -27,6 +27,7 @@ mod store_accept;
 mod store_brakes;
 mod store_fairness;
 mod store_lists;
+mod store_outcome;
 mod store_queue;
 mod store_support;
 mod support;

@@ -8,6 +8,7 @@ use crate::model::clock::Timestamp;
 use crate::model::decision::{GateRecord, Verdict};
 use crate::model::delivery::DeliveryRecord;
 use crate::model::job::Job;
+use crate::model::outcome::Outcome;
 use crate::model::run::{Run, RunChange, RunRecord};
 use crate::server::standing::Standing;
 
@@ -149,7 +150,7 @@ pub(in crate::server) struct JobItem {
     pub until: Option<String>,
     /// What would become of it now: `go`, `wait`, `hold`, `superseded` or `dead`; null unless it is queued.
     #[schema(required)]
-    pub outcome: Option<&'static str>,
+    pub gates_say: Option<&'static str>,
     /// Its place in the line, from 1; null when it is not queued, or held up by a pause or by a run on its context.
     #[schema(required)]
     pub position: Option<usize>,
@@ -189,6 +190,9 @@ pub(in crate::server) struct JobItem {
     /// Its run, once there is one.
     #[schema(required)]
     pub run: Option<RunRef>,
+    /// What CI says after its run has ended: `fixed`, `still red` or `no change`; null as long as that is not known.
+    #[schema(required)]
+    pub outcome: Option<&'static str>,
 }
 
 impl From<Job> for JobItem {
@@ -198,7 +202,7 @@ impl From<Job> for JobItem {
 }
 
 impl From<Standing> for JobItem {
-    fn from(Standing { job, outcome, approvable, position, expected_at }: Standing) -> Self {
+    fn from(Standing { job, gates_say, approvable, position, expected_at }: Standing) -> Self {
         Self {
             id: job.id,
             rule: job.rule,
@@ -214,7 +218,7 @@ impl From<Standing> for JobItem {
             state: job.state.as_str(),
             reason: job.reason,
             until: text(job.until),
-            outcome,
+            gates_say,
             position,
             expected_at: text(expected_at),
             hold_until: text(job.hold_until),
@@ -230,6 +234,7 @@ impl From<Standing> for JobItem {
             rules_hash: job.rules_hash,
             gates: job.gates.into_iter().map(GateItem::from).collect(),
             run: job.run.map(|run| RunRef { id: run.id, status: run.status, url: run.url.and_then(web) }),
+            outcome: job.outcome.map(Outcome::as_str),
         }
     }
 }

@@ -21,8 +21,9 @@ use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
 use hookrun::store::{Retention, Store, StoreError, StoreOptions};
 use hookrun::worker::{Worker, WorkerOptions};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
+use sqlx::{Connection, Sqlite, SqliteConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -209,16 +210,20 @@ impl Bench {
 
     /// Makes a queued job ask for something else than a new run.
     pub(super) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
+        let turn = sqlx::query("UPDATE jobs SET action = $2, target = $3 WHERE id = $1 AND state = 'queued'");
+        self.alter(turn.bind(job).bind(action.as_str()).bind(target)).await;
+    }
+
+    /// Makes a queued job one that is to be said to the run of another, which is not known yet.
+    pub(super) async fn wait_for(&self, job: &str, other: &str) {
+        let wait = sqlx::query("UPDATE jobs SET follows = $2, target = NULL WHERE id = $1 AND state = 'queued'");
+        self.alter(wait.bind(job).bind(other)).await;
+    }
+
+    async fn alter(&self, one_row: Query<'_, Sqlite, SqliteArguments>) {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("hookrun.db"));
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        let changed = sqlx::query("UPDATE jobs SET action = $2, target = $3 WHERE id = $1 AND state = 'queued'")
-            .bind(job)
-            .bind(action.as_str())
-            .bind(target)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        assert_eq!(changed.rows_affected(), 1);
+        assert_eq!(one_row.execute(&mut connection).await.unwrap().rows_affected(), 1);
         connection.close().await.unwrap();
     }
 

@@ -9,11 +9,25 @@ use hookrun::model::run::Run;
 use hookrun::sandbox::{Call, Fault, FaultRule, SandboxRun, When};
 use hookrun::store::{Look, Release, Released, StoreError};
 
-use super::bench::Bench;
+use super::bench::{Bench, Setting};
+
+/// Rules that tell the run of a context before they start one.
+const RULES: &str = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "Fix {{ event.repo }} at {{ event.sha }}."
+then = ["resume", "start"]
+"#;
+
+async fn bench() -> Bench {
+    Bench::with(Setting { rules: RULES, ..Setting::default() }).await
+}
 
 /// A job whose run has completed; both ids.
 async fn completed() -> (Bench, String, i64) {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let job = bench.job().await;
     bench.release().await;
     let run = bench.find(&job).await.run.unwrap().id;
@@ -136,7 +150,7 @@ async fn an_answer_that_was_under_way_when_the_run_was_told_ends_nothing() {
     bench.release().await;
     let look = |asked_at| Look { asked_at, given_up_before: before };
     let old = Run { id: run, status: Some("COMPLETE".to_owned()), ..Run::default() };
-    assert!(bench.store.observe_as_of(&[old.clone()], look(before)).await.unwrap().is_empty());
+    assert!(bench.store.observe_as_of(std::slice::from_ref(&old), look(before)).await.unwrap().is_empty());
     assert_eq!(bench.state(&job).await, JobState::Running);
     bench.store.observe_as_of(&[old], look(bench.clock.now())).await.unwrap();
     assert_eq!(bench.state(&job).await, JobState::Succeeded);
@@ -338,7 +352,7 @@ async fn a_restart_between_telling_and_the_answer_tells_nobody_twice() {
 
 #[tokio::test]
 async fn one_run_may_have_two_jobs_and_its_end_is_the_end_of_both() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let first = bench.job().await;
     bench.release().await;
     let run = bench.find(&first).await.run.unwrap().id;
@@ -356,8 +370,18 @@ async fn one_run_may_have_two_jobs_and_its_end_is_the_end_of_both() {
 }
 
 #[tokio::test]
+async fn what_waits_to_be_said_to_the_run_of_a_follow_up_learns_which_it_is() {
+    let (bench, _, run) = completed().await;
+    let (job, next) = (follow_up(&bench, run).await, bench.job().await);
+    bench.wait_for(&next, &job).await;
+    bench.fault(Call::Create, Fault::RateLimited { retry_after: None });
+    bench.release().await;
+    assert_eq!(bench.find(&next).await.target, Some(run));
+}
+
+#[tokio::test]
 async fn both_jobs_of_a_run_that_is_gone_are_lost_once() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let first = bench.job().await;
     bench.release().await;
     let run = bench.find(&first).await.run.unwrap().id;
@@ -373,7 +397,7 @@ async fn both_jobs_of_a_run_that_is_gone_are_lost_once() {
 
 #[tokio::test]
 async fn a_job_that_was_given_up_stays_so_while_another_follows_the_same_run() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let old = bench.job().await;
     bench.release().await;
     let run = bench.find(&old).await.run.unwrap().id;
@@ -400,7 +424,7 @@ async fn a_job_that_was_given_up_stays_so_while_another_follows_the_same_run() {
 
 #[tokio::test]
 async fn a_ban_stops_the_run_and_is_done_at_once() {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     let stopped = bench.job().await;
     bench.release().await;
     let run = bench.find(&stopped).await.run.unwrap().id;
@@ -450,7 +474,7 @@ async fn a_ban_of_a_run_that_is_gone_is_dead_and_holds_nothing_back() {
 
 /// A job that is to generate set-up commands for a repository that the service knows.
 async fn set_up() -> (Bench, String) {
-    let bench = Bench::new().await;
+    let bench = bench().await;
     bench.worker.repos_tick().await.unwrap();
     let job = bench.job().await;
     bench.turn(&job, Action::SetupCommands, None).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::job::JobState;
 use hookrun::model::limits::{ClassLimits, RateLimit};
+use hookrun::model::policy::Action;
 use hookrun::sandbox::Call;
 
 use super::bench::{Bench, Setting};
@@ -56,6 +57,44 @@ async fn reading_never_starves_releases_where_the_standard_window_is_small() {
     assert_eq!(creates.len(), 20);
     let last = creates.last().unwrap().since(START);
     assert!(last <= Duration::from_mins(3), "the last create came after {last:?}");
+}
+
+/// Runs that have ended before anybody can look: only their traces tell that they were told something.
+const QUICK: &str = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "Fix it.\nsandbox: life=0ms"
+then = ["resume", "start"]
+"#;
+
+#[tokio::test]
+async fn creates_resumes_and_traces_together_pass_without_a_429() {
+    let limits = ClassLimits { logs: RateLimit::new(3, 60), ..ClassLimits::default() };
+    let bench = Bench::with(Setting { limits, enforced: Some(limits), rules: QUICK, ..Setting::default() }).await;
+    let first = bench.jobs(10).await;
+    live(&bench, Duration::from_secs(30)).await;
+    let mut jobs = Vec::new();
+    for job in &first {
+        let run = bench.find(job).await.run.unwrap().id;
+        let follow_up = bench.job().await;
+        bench.turn(&follow_up, Action::Run, Some(run)).await;
+        jobs.push(follow_up);
+    }
+    jobs.extend(bench.jobs(10).await);
+    live(&bench, Duration::from_mins(10)).await;
+    assert!(bench.sandbox.calls().iter().all(|call| call.status == Some(200)), "{:?}", bench.sandbox.calls());
+    for job in &jobs {
+        assert_eq!(bench.state(job).await, JobState::Succeeded);
+    }
+    assert_eq!((bench.calls(Call::Create).len(), bench.calls(Call::Resume).len()), (20, 10));
+    // A resume counts as a create, as far as we are concerned: ten in a minute, whatever they are.
+    let mut begun = arrivals(&bench, Call::Create);
+    begun.extend(arrivals(&bench, Call::Resume));
+    begun.sort();
+    assert_eq!(begun, (0..30).map(|n| START.plus(Duration::from_mins(n / 10))).collect::<Vec<_>>());
+    assert_eq!(bench.calls(Call::Logs).len(), 10, "one trace for each that was quick, three in a minute");
 }
 
 #[tokio::test]
