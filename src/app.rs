@@ -15,6 +15,8 @@ use crate::intake::{Door, Intake};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::model::clock::Clock;
 use crate::model::delivery::SourceKind;
+use crate::model::policy::{Approval, Policy};
+use crate::model::span::show_span;
 use crate::rules::gates;
 use crate::rules::{InForce, Live, Places, Reload, RuleSummary};
 use crate::server::{Admin, AdminParts, BodyLimits, RuleInForce, RulesInForce, Webhooks, serve};
@@ -185,8 +187,19 @@ fn admin_parts(
 }
 
 fn shown(now: &InForce) -> RulesInForce {
-    let rule =
-        |rule: RuleSummary| RuleInForce { name: rule.name, mode: rule.mode.to_owned(), on: rule.on, repos: rule.repos };
+    let rule = |rule: RuleSummary| {
+        let policy = now.rules.policy(&rule.name);
+        RuleInForce {
+            brakes: brakes(&policy),
+            name: rule.name,
+            mode: rule.mode.to_owned(),
+            on: rule.on,
+            repos: rule.repos,
+            file: policy.file,
+            limits: policy.limits,
+            attempts: policy.attempts,
+        }
+    };
     RulesInForce {
         hash: now.rules.hash().to_owned(),
         rules: now.rules.rules().map(rule).collect(),
@@ -194,6 +207,18 @@ fn shown(now: &InForce) -> RulesInForce {
         stale: now.stale,
         problems: now.problems.clone(),
     }
+}
+
+/// What stands in a rule's way beside limits, in words.
+fn brakes(policy: &Policy) -> Vec<String> {
+    let approval = match policy.approval {
+        Approval::Never => None,
+        Approval::Always => Some("approval always".to_owned()),
+        Approval::Above { count, per } => Some(format!("approval above {count}/{}", show_span(per))),
+        Approval::First(count) => Some(format!("approval for the first {count}")),
+    };
+    let hours = policy.hours.as_ref().map(|hours| format!("hours {}", hours.show()));
+    approval.into_iter().chain(hours).collect()
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {

@@ -1,6 +1,7 @@
 //! The commands: each in a file of its own; arguments are read here and exit codes made here.
 
 mod bench;
+mod brakes;
 mod check;
 mod deliveries;
 mod demo;
@@ -9,6 +10,7 @@ mod demo_timeline;
 mod explain;
 mod folder;
 mod healthcheck;
+mod operate;
 mod printer;
 mod remote;
 mod replay;
@@ -17,6 +19,7 @@ mod sandbox;
 mod schema;
 mod serve;
 mod settings;
+mod table;
 mod tell;
 mod test;
 mod why;
@@ -65,6 +68,22 @@ enum Command {
     Serve(serve::ServeArguments),
     /// List every problem of settings and rules at once; exit code 78 when there is one
     Check(check::CheckArguments),
+    /// Show what a running hookrun does: pauses, problems, jobs, windows, budgets
+    Status(operate::StatusArguments),
+    /// List jobs: where each stands, when it is expected to be sent, and why
+    Jobs(operate::JobsArguments),
+    /// Show one job with every gate's verdict
+    Job(operate::JobArguments),
+    /// Stop sending: everything, a rule, a repository, a source or a subject; receiving goes on
+    Pause(brakes::PauseArguments),
+    /// Lift a pause; shows first what would be let go
+    Resume(brakes::ResumeArguments),
+    /// Agree to a job that is held for approval
+    Approve(operate::JobArguments),
+    /// Cancel a job, or many: by rule, state and time, shown first
+    Cancel(brakes::CancelArguments),
+    /// Repeat an ended job, or queue a held one again
+    Retry(operate::JobArguments),
     /// Run the tests that stand in the rules files
     Test(test::TestArguments),
     /// Tell what follows from a stored delivery or a payload in a file: events, each rule's verdict, prompt
@@ -95,6 +114,14 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => block_on(demo::run(arguments, printer)),
         Command::Serve(arguments) => block_on(serve::run(arguments, printer)),
         Command::Check(arguments) => check::run(arguments, printer),
+        Command::Status(arguments) => block_on(operate::status(arguments, printer)),
+        Command::Jobs(arguments) => block_on(operate::jobs(arguments, printer)),
+        Command::Job(arguments) => block_on(operate::job(arguments, printer)),
+        Command::Pause(arguments) => block_on(brakes::pause(arguments, printer)),
+        Command::Resume(arguments) => block_on(brakes::resume(arguments, printer)),
+        Command::Approve(arguments) => block_on(operate::approve(arguments, printer)),
+        Command::Cancel(arguments) => block_on(brakes::cancel(arguments, printer)),
+        Command::Retry(arguments) => block_on(operate::retry(arguments, printer)),
         Command::Test(arguments) => block_on(test::run(arguments, printer)),
         Command::Explain(arguments) => block_on(explain::run(arguments, printer)),
         Command::Why(arguments) => block_on(why::run(arguments, printer)),

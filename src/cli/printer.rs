@@ -37,6 +37,12 @@ impl Printer {
         let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
 
+    /// A question on stderr, without a new line.
+    pub(super) fn ask(text: impl Display) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// One line on stderr.
     pub(super) fn talk(text: impl Display) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -110,9 +110,10 @@ impl Codegen {
         self.measured(CallClass::Standard, self.inner.http.tell(&path, &StopBody { agent_run_id: run })).await
     }
 
-    /// `POST …/agent/run/unban`: Codegen may look after the run's change again.
+    /// `POST …/agent/run/unban`: Codegen may look after the run's change again. The caller holds the slot.
     pub async fn unban(&self, run: i64) -> Result<(), CallError> {
-        self.about(run, "unban", "unban run").await
+        let path = format!("{}/agent/run/unban", self.organization());
+        self.measured(CallClass::Standard, self.inner.http.tell(&path, &StopBody { agent_run_id: run })).await
     }
 
     /// `POST …/agent/run/remove-from-pr`: the same as [`Self::ban`], under the name that people know.

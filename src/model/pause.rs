@@ -44,6 +44,14 @@ impl Paused {
         }
     }
 
+    /// As [`str::parse`] reads it: `"all"`, `"rule:NAME"`, ….
+    pub fn spelled(&self) -> String {
+        match self {
+            Self::All => self.scope().to_owned(),
+            other => format!("{}:{}", other.scope(), other.name()),
+        }
+    }
+
     /// The scope and name that rows and requests hold.
     pub fn new(scope: &str, name: &str) -> Result<Self, String> {
         let named = || if name.is_empty() { Err(format!("which {scope}?")) } else { Ok(name.to_owned()) };

@@ -236,13 +236,15 @@ pub enum Action {
     SetupCommands,
     /// Codegen leaves the change alone until it is unbanned, and its agents stop.
     Ban,
+    /// Codegen may look after the change again.
+    Unban,
     /// Something is said to a run that still works: its head has moved, or its change was closed.
     Tell,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Run, Self::SetupCommands, Self::Ban, Self::Tell];
+    pub const ALL: [Self; 5] = [Self::Run, Self::SetupCommands, Self::Ban, Self::Unban, Self::Tell];
 
     /// The action as rows and answers spell it.
     pub fn as_str(self) -> &'static str {
@@ -250,6 +252,7 @@ impl Action {
             Self::Run => "run",
             Self::SetupCommands => "setup_commands",
             Self::Ban => "ban",
+            Self::Unban => "unban",
             Self::Tell => "tell",
         }
     }

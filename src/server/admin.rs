@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use serde::Serialize;
 
 use super::auth::Keyring;
 use super::pages::Pages;
@@ -18,7 +19,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
-use crate::model::policy::{Cost, Policy};
+use crate::model::policy::{Cost, Limit, Policy, Scope};
 use crate::model::problem::Problem;
 use crate::store::Store;
 
@@ -44,7 +45,7 @@ pub struct RulesInForce {
 }
 
 /// One rule, as far as it is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuleInForce {
     /// Its name.
     pub name: String,
@@ -54,6 +55,26 @@ pub struct RuleInForce {
     pub on: Vec<String>,
     /// The repositories that it looks at.
     pub repos: Vec<String>,
+    /// The file that it stands in, by its name without folders.
+    pub file: String,
+    /// What it may start at most, its own limits and the ceilings that bind it.
+    pub limits: Vec<Limit>,
+    /// How many commits of one subject it may act upon.
+    pub attempts: u32,
+    /// What else stands in its way, in words: approval, hours.
+    pub brakes: Vec<String>,
+}
+
+impl RuleInForce {
+    /// Everything that stands in its way, in words: `"10/day per subject"`, `"approval always"`.
+    pub(super) fn says(&self) -> Vec<String> {
+        let limit = |limit: &Limit| match limit.scope {
+            Scope::All => format!("{} in all", limit.bound),
+            scope => format!("{} per {scope}", limit.bound),
+        };
+        let attempts = format!("{} attempts", self.attempts);
+        self.limits.iter().map(limit).chain([attempts]).chain(self.brakes.iter().cloned()).collect()
+    }
 }
 
 /// Asks the gates about a job under its rule's policy.

@@ -106,5 +106,6 @@ fn same_origin(headers: &HeaderMap, host: &str) -> bool {
 
 /// Whether a person looks at this path in a browser, who is then shown where to log in.
 fn is_page(path: &str) -> bool {
-    path == "/" || path == "/why" || path.starts_with("/deliveries/") || path.starts_with("/jobs/")
+    ["/", "/jobs", "/line", "/resume", "/why"].contains(&path)
+        || ["/deliveries/", "/jobs/"].iter().any(|it| path.starts_with(it))
 }

@@ -13,13 +13,17 @@ mod admin;
 mod api;
 mod auth;
 mod body;
+mod brakes;
 mod budget;
+mod budgets;
 mod guard;
 mod metrics;
 mod overview;
 mod pages;
 mod problem;
 mod serve;
+mod spending;
+mod standing;
 mod webhooks;
 mod why;
 

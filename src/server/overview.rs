@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::admin::Admin;
 use super::problem::Refusal;
 use crate::model::clock::Timestamp;
-use crate::model::gate::{Freeze, GateOutcome, WindowUse};
-use crate::model::job::{Job, JobState};
-use crate::model::policy::Policy;
+use crate::model::gate::{Freeze, WindowUse};
+use crate::model::job::JobState;
 use crate::model::run::{RunPhase, RunRecord, phase_of};
 use crate::rules::drawn;
 use crate::store::{PageRequest, RunFilter};
@@ -40,46 +39,6 @@ pub(super) struct Trouble {
 }
 
 impl Admin {
-    /// One job, with what the gates say if it waits.
-    pub(super) async fn job(&self, id: &str) -> Result<Option<Job>, Refusal> {
-        let mut job: Vec<_> = self.store.job(id).await?.into_iter().collect();
-        self.ask_gates(&mut job).await?;
-        self.ask_outcomes(&mut job).await?;
-        Ok(job.pop())
-    }
-
-    /// Asks the gates why each queued job waits and until when. Nothing is written: the answer may differ a moment
-    /// later, and a pause must not rewrite a million rows.
-    pub(super) async fn ask_gates(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
-        let queued = jobs.iter().filter(|job| job.state == JobState::Queued);
-        let queued: Vec<(Job, Policy)> = queued.map(|job| (job.clone(), (self.policy)(job))).collect();
-        if queued.is_empty() {
-            return Ok(());
-        }
-        for snapshot in self.store.snapshots(queued).await? {
-            let answer = (self.gates)(&snapshot, &(self.policy)(&snapshot.job));
-            let Some(job) = jobs.iter_mut().find(|job| job.id == snapshot.job.id) else { continue };
-            (job.reason, job.until) = match answer.outcome {
-                GateOutcome::Go => ("ready to be sent".to_owned(), None),
-                GateOutcome::Wait(reason, until) => (reason, until),
-                GateOutcome::Hold(reason) | GateOutcome::Superseded(reason) | GateOutcome::Dead(reason) => {
-                    (reason, None)
-                }
-            };
-            job.gates = answer.records;
-        }
-        Ok(())
-    }
-
-    /// Asks what became of the commits of ended jobs.
-    pub(super) async fn ask_outcomes(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
-        let outcomes = self.store.outcomes(jobs).await?;
-        for (job, outcome) in jobs.iter_mut().zip(outcomes) {
-            job.outcome = outcome;
-        }
-        Ok(())
-    }
-
     /// Every window with its freeze.
     pub(super) async fn windows(&self) -> Result<Windows, Refusal> {
         let mut freezes = self.store.freezes().await?;

@@ -21,6 +21,17 @@ use crate::telemetry::{self, Metric};
 /// The longest rate that rules can name: so long the rows are kept.
 pub(super) const LONGEST: Duration = Duration::from_hours(24 * 7);
 
+/// How many runs a rule has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The rule.
+    pub rule: String,
+    /// Within a day.
+    pub day: u64,
+    /// Within a week.
+    pub week: u64,
+}
+
 /// How much of a rate is used.
 pub(super) async fn use_of(
     conn: &mut Conn,
@@ -141,6 +152,47 @@ impl Store {
             });
         }
         Ok(uses)
+    }
+
+    /// The names in a scope that have started most within a week, the first of them first.
+    pub async fn fullest(&self, scope: Scope, limit: u32) -> Result<Vec<String>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let found = sqlx::query(
+            "SELECT class FROM calls WHERE class >= $1 AND class < $2 AND began_at > $3 \
+             GROUP BY class ORDER BY COUNT(*) DESC, class LIMIT $4",
+        )
+        .bind(format!("{scope}:"))
+        .bind(format!("{scope};"))
+        .bind(self.inner.clock.now().minus(LONGEST).0)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *conn)
+        .await?;
+        let names = found.iter().map(|row| {
+            let class: &str = row.try_get("class")?;
+            Ok(class.split_once(':').map_or(class, |(_, name)| name).to_owned())
+        });
+        names.collect()
+    }
+
+    /// How many runs each rule has started within a day and within a week, those with most first.
+    pub async fn started(&self) -> Result<Vec<Started>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let now = self.inner.clock.now();
+        let found = sqlx::query(
+            "SELECT class, COUNT(*) AS week, SUM(CASE WHEN began_at > $1 THEN 1 ELSE 0 END) AS day FROM calls \
+             WHERE class >= 'rule:' AND class < 'rule;' AND began_at > $2 GROUP BY class ORDER BY week DESC, class",
+        )
+        .bind(now.minus(Duration::from_hours(24)).0)
+        .bind(now.minus(LONGEST).0)
+        .fetch_all(&mut *conn)
+        .await?;
+        let started = found.iter().map(|row| {
+            let class: &str = row.try_get("class")?;
+            let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0) as u64);
+            let rule = class.strip_prefix("rule:").unwrap_or(class).to_owned();
+            Ok(Started { rule, day: count("day")?, week: count("week")? })
+        });
+        started.collect()
     }
 
     /// Settles the notices of budgets that have room again; how many.

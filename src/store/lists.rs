@@ -229,6 +229,30 @@ impl Store {
         row.map(|row| Ok(row.try_get("prompt")?)).transpose()
     }
 
+    /// The same with the note about it.
+    pub async fn prompt_and_note(&self, job: &str) -> Result<Option<(String, String)>> {
+        let mut conn = self.inner.readers.acquire().await?;
+        let row = sqlx::query("SELECT prompt, note FROM prompts WHERE job = $1").bind(job);
+        let row = row.fetch_optional(&mut *conn).await?;
+        row.map(|row| Ok((row.try_get("prompt")?, row.try_get("note")?))).transpose()
+    }
+
+    /// The newest other jobs on the context of a job: what was done before and after it, acts included.
+    pub async fn of_context(&self, job: &Job, limit: u32) -> Result<Vec<Job>> {
+        if job.context.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut conn = self.inner.readers.acquire().await?;
+        let sql = format!(
+            "{} WHERE j.id IN (SELECT id FROM jobs WHERE subject = $1 UNION SELECT id FROM jobs \
+             WHERE context = $2 AND run IS NOT NULL) \
+             AND j.id <> $3 ORDER BY j.id DESC LIMIT $4",
+            rows::JOB
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&job.subject).bind(&job.context).bind(&job.id);
+        query.bind(i64::from(limit)).fetch_all(&mut *conn).await?.iter().map(rows::job).collect()
+    }
+
     /// The deliveries whose events joined a job, in that order.
     pub async fn job_deliveries(&self, job: &str) -> Result<Vec<String>> {
         let mut conn = self.inner.readers.acquire().await?;

@@ -5,12 +5,15 @@
 
 mod accept;
 mod acts;
+mod asking;
 mod budgets;
+mod bulk;
 mod calls;
 mod errors;
 mod heads;
 mod jobs;
 mod joining;
+mod line;
 mod links;
 mod lists;
 mod notices;
@@ -44,8 +47,12 @@ use crate::model::clock::Clock;
 use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
+pub use asking::Asking;
+pub use budgets::Started;
+pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
+pub use line::Line;
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody, cursor_of};
 pub use queue::{Joined, Release, Released};
 pub use runs::{Followed, Look, RunChange};

@@ -94,15 +94,15 @@ const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
      SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > walk.lane) FROM walk \
      WHERE walk.lane IS NOT NULL), \
      heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
-     AND (j.action IN ('tell', 'ban') {LOOSE} OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context)) \
-     AND (j.action = 'ban' OR NOT EXISTS (SELECT 1 FROM pauses p WHERE p.scope = 'subject' \
+     AND (j.action IN ('tell', 'ban', 'unban') {LOOSE} OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context)) \
+     AND (j.action IN ('ban', 'unban') OR NOT EXISTS (SELECT 1 FROM pauses p WHERE p.scope = 'subject' \
      AND p.name IN (j.subject, j.context) AND (p.until_at IS NULL OR p.until_at > $1))) \
      ORDER BY j.queued_due, j.id LIMIT 1) FROM walk WHERE walk.lane IS NOT NULL)";
 
 /// Which heads are candidates, and in which order: not those of a paused lane; by priority, to which waiting adds up to
 /// that of people and no further, so that they need not wait for the whole backlog of a bad day; then lanes in turns.
 const FAIR: &str = "LEFT JOIN lanes l ON l.lane = j.lane WHERE j.id IN (SELECT id FROM heads) \
-     AND (j.action = 'ban' OR NOT EXISTS (SELECT 1 FROM pauses p WHERE (p.until_at IS NULL OR p.until_at > $1) \
+     AND (j.action IN ('ban', 'unban') OR NOT EXISTS (SELECT 1 FROM pauses p WHERE (p.until_at IS NULL OR p.until_at > $1) \
      AND (p.scope = 'all' OR (p.scope = 'rule' AND p.name = j.rule) OR (p.scope = 'repo' AND p.name = j.repo) \
      OR (p.scope = 'source' AND p.name = j.source)))) \
      ORDER BY CASE WHEN ($1 - j.due_at) / $2 < j.priority THEN j.priority - ($1 - j.due_at) / $2 ELSE 0 END, COALESCE(l.served_at, 0), j.due_at, j.id LIMIT $3";

@@ -171,7 +171,7 @@ impl Store {
         let mut tx = begin(&mut writer).await?;
         let now = self.inner.clock.now();
         let unsettled = must_be_unsettled(&mut tx, job).await?;
-        if unsettled.resumed || unsettled.action == Action::Ban {
+        if unsettled.resumed || matches!(unsettled.action, Action::Ban | Action::Unban) {
             told::adopt(&mut tx, &unsettled, run.id, reason, now).await?;
             tx.commit().await?;
             drop(writer);

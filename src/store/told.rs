@@ -32,7 +32,7 @@ pub(super) async fn adopt(tx: &mut Tx<'_>, job: &Job, run: i64, reason: &str, no
     let from = &[JobState::Uncertain, JobState::Held];
     let change = jobs::Change { job: &job.id, from, to: JobState::Running, reason, due_at: None };
     jobs::change(tx, &change, now).await?;
-    if job.action == Action::Ban {
+    if matches!(job.action, Action::Ban | Action::Unban) {
         return done(tx, &job.id, reason, now).await;
     }
     follow(tx, &job.id, run, Some(now), now).await

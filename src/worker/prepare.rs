@@ -33,6 +33,11 @@ pub(super) enum Asked {
         /// The run.
         run: i64,
     },
+    /// Codegen may look after the change of a run again.
+    Unban {
+        /// The run.
+        run: i64,
+    },
     /// Set-up commands for a repository.
     SetupCommands {
         /// Codegen's id of the repository.
@@ -43,12 +48,12 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// What is said with it; nothing with a ban.
+    /// What is said with it; nothing with a ban or the end of one.
     pub(super) fn prompt(&self) -> &str {
         match self {
             Self::Create(request) => &request.prompt,
             Self::Resume { prompt, .. } | Self::SetupCommands { prompt, .. } => prompt,
-            Self::Ban { .. } => "",
+            Self::Ban { .. } | Self::Unban { .. } => "",
         }
     }
 }
@@ -70,10 +75,10 @@ impl Worker {
         };
         match way {
             Way::Ban(run) => Ok(Ok(Prepared { asked: Asked::Ban { run }, note: String::new() })),
+            Way::Unban(run) => Ok(Ok(Prepared { asked: Asked::Unban { run }, note: String::new() })),
             Way::Resume(run) if job.action == Action::Tell => {
-                // Its words were settled when it was made; what was sent before has its last line.
-                let words = self.inner.store.prompt(&job.id).await?.unwrap_or_else(|| job.reason.clone());
-                let words = words.strip_suffix(&with_footer("", &job.id)).unwrap_or(&words);
+                // Its words were settled when it was made.
+                let words = job.message.as_deref().unwrap_or(&job.reason);
                 Ok(Ok(told(run, with_footer(words, &job.id))))
             }
             Way::Resume(run) => {

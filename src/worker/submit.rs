@@ -44,7 +44,7 @@ impl Asked {
         match self {
             Self::Create(_) => Kind { class: CallClass::Create, told: None, about_one: false },
             Self::Resume { run, .. } => Kind { class: CallClass::Create, told: Some(*run), about_one: true },
-            Self::Ban { .. } => Kind { class: CallClass::Standard, told: None, about_one: true },
+            Self::Ban { .. } | Self::Unban { .. } => Kind { class: CallClass::Standard, told: None, about_one: true },
             Self::SetupCommands { .. } => Kind { class: CallClass::SetupCommands, told: None, about_one: true },
         }
     }
@@ -56,6 +56,10 @@ impl Asked {
             Self::SetupCommands { repo_id, prompt } => Answered::Run(codegen.setup_commands(*repo_id, prompt).await?),
             Self::Ban { run } => {
                 codegen.ban(*run).await?;
+                Answered::Done
+            }
+            Self::Unban { run } => {
+                codegen.unban(*run).await?;
                 Answered::Done
             }
         })
@@ -90,8 +94,11 @@ impl Worker {
             }
             Answered::Done => {
                 let run = job.target.unwrap_or_default();
-                tracing::info!(job = id, run, "run banned");
-                let reason = format!("run {run} is banned: its agents stop, and Codegen leaves its change alone");
+                let reason = match job.action {
+                    Action::Unban => format!("run {run} is unbanned: Codegen may look after its change again"),
+                    _ => format!("run {run} is banned: its agents stop, and Codegen leaves its change alone"),
+                };
+                tracing::info!(job = id, run, reason, "done");
                 self.record(id, || store.done_at_once(id, call, &reason)).await;
             }
         }

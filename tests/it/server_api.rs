@@ -60,6 +60,9 @@ async fn every_answer_is_what_the_document_says() {
         ("/api/v1/runs/{id}", "/api/v1/runs/1".to_owned(), 404),
         ("/api/v1/runs/{id}", "/api/v1/runs/none".to_owned(), 404),
         ("/api/v1/rules", "/api/v1/rules".to_owned(), 200),
+        ("/api/v1/pauses", "/api/v1/pauses".to_owned(), 200),
+        ("/api/v1/notices", "/api/v1/notices?open=false".to_owned(), 200),
+        ("/api/v1/notices", "/api/v1/notices?open=perhaps".to_owned(), 400),
         ("/api/v1/deliveries/{id}/explain", format!("/api/v1/deliveries/{taken}/explain"), 200),
         ("/api/v1/deliveries/{id}/explain", "/api/v1/deliveries/none/explain".to_owned(), 404),
         ("/api/v1/deliveries/{id}/export", format!("/api/v1/deliveries/{taken}/export"), 200),
@@ -84,6 +87,27 @@ async fn every_answer_is_what_the_document_says() {
         let answer = post(&admin, &format!("/api/v1/jobs/{job}/{act}"), body).await;
         assert_eq!(answer.status.as_u16(), status, "{act}: {}", answer.body);
         valid(&document, &template, "post", status, &answer.json());
+        asked.insert(format!("post {template}"));
+    }
+    let run = "/api/v1/runs/{id}";
+    for (template, path, body, status) in [
+        ("/api/v1/jobs/{id}/approve", format!("/api/v1/jobs/{}/approve", story.running), "", 409),
+        ("/api/v1/pause", "/api/v1/pause".to_owned(), r#"{"what": "rule:x", "for": "4h", "reason": "a look"}"#, 200),
+        ("/api/v1/pause", "/api/v1/pause".to_owned(), r#"{"what": "moon"}"#, 400),
+        ("/api/v1/resume", "/api/v1/resume".to_owned(), r#"{"what": "rule:x", "dry": true}"#, 200),
+        ("/api/v1/resume", "/api/v1/resume".to_owned(), r#"{"what": "all"}"#, 404),
+        ("/api/v1/jobs/cancel", "/api/v1/jobs/cancel".to_owned(), r#"{"rule": "review-change"}"#, 200),
+        ("/api/v1/jobs/cancel", "/api/v1/jobs/cancel".to_owned(), "{}", 400),
+        ("/api/v1/notices/{id}/settle", "/api/v1/notices/none/settle".to_owned(), "", 404),
+        ("/api/v1/subjects/reset-attempts", "/api/v1/subjects/reset-attempts".to_owned(), r#"{"subject": "s"}"#, 200),
+        (&*format!("{run}/ban"), "/api/v1/runs/4711/ban".to_owned(), "", 200),
+        (&*format!("{run}/unban"), "/api/v1/runs/4711/unban".to_owned(), "", 200),
+        (&*format!("{run}/resume"), "/api/v1/runs/4711/resume".to_owned(), r#"{"prompt": "Go on."}"#, 200),
+        (&*format!("{run}/resume"), "/api/v1/runs/1/resume".to_owned(), r#"{"prompt": "Go on."}"#, 404),
+    ] {
+        let answer = post(&admin, &path, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
+        valid(&document, template, "post", status, &answer.json());
         asked.insert(format!("post {template}"));
     }
     let payload = json!({"headers": {"X-GitHub-Event": "check_run"}, "body": {}}).to_string();

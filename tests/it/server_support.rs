@@ -236,6 +236,7 @@ fn rules() -> RulesInForce {
         mode: mode.to_owned(),
         on: vec!["ci.failed".to_owned()],
         repos: vec!["**".to_owned()],
+        ..RuleInForce::default()
     };
     let rules =
         vec![rule("fix-failed-checks", "live"), rule("review-change", "live"), rule("answer-mention", "shadow")];

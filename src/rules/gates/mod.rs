@@ -26,7 +26,7 @@ pub fn classes(job: &Job) -> &'static [CallClass] {
     match job.action {
         Action::Run | Action::Tell => &[CallClass::Create, CallClass::Standard],
         Action::SetupCommands => &[CallClass::SetupCommands],
-        Action::Ban => &[CallClass::Standard],
+        Action::Ban | Action::Unban => &[CallClass::Standard],
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Way {
     Resume(i64),
     /// The change of this run is left alone from now on, and its agents stop.
     Ban(i64),
+    /// Codegen may look after the change of this run again.
+    Unban(i64),
     /// Set-up commands for the repository.
     SetupCommands,
 }
@@ -23,7 +25,7 @@ impl Way {
     /// The run that it is about, if that is there already.
     pub fn run(self) -> Option<i64> {
         match self {
-            Self::Resume(run) | Self::Ban(run) => Some(run),
+            Self::Resume(run) | Self::Ban(run) | Self::Unban(run) => Some(run),
             Self::Start | Self::SetupCommands => None,
         }
     }
@@ -56,6 +58,7 @@ fn choose(snapshot: &Snapshot, policy: &Policy) -> Result<Way, Without> {
     match job.action {
         Action::Tell => run.map(Way::Resume).ok_or_else(|| none("tell")),
         Action::Ban => run.map(Way::Ban).ok_or_else(|| none("ban")),
+        Action::Unban => run.map(Way::Unban).ok_or_else(|| none("unban")),
         Action::SetupCommands => Ok(Way::SetupCommands),
         // What is to be said to one certain run is for no other, and makes none as long as that run listens.
         Action::Run if job.target.is_some_and(|run| run > 0) => run.map(Way::Resume).ok_or_else(|| none("tell")),
@@ -85,6 +88,7 @@ pub(super) fn then(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, V
         Ok(Way::Start) => Said::Pass("starts a run".to_owned()),
         Ok(Way::Resume(run)) => Said::Pass(format!("tells run {run}")),
         Ok(Way::Ban(run)) => Said::Pass(format!("bans the change of run {run}")),
+        Ok(Way::Unban(run)) => Said::Pass(format!("unbans the change of run {run}")),
         Ok(Way::SetupCommands) => Said::Pass("asks for set-up commands".to_owned()),
         Err(Without::Held(reason)) => Said::Hold(reason, None),
         Err(Without::Unknown(reason)) => Said::Wait(reason, None),

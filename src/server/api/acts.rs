@@ -1,4 +1,4 @@
-//! What an operator may do to a job: retry, cancel, adopt a run, or say that there is none.
+//! What an operator may do to a job: retry, cancel, approve, adopt a run, or say that there is none.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::items::JobItem;
-use super::params::{Content, Id};
+use super::params::{Id, Told};
 use crate::model::run::Run;
 use crate::server::admin::Admin;
 use crate::server::auth::Caller;
@@ -48,6 +48,19 @@ pub(super) async fn cancel(
     done(&admin, &caller, "cancel", &id).await
 }
 
+/// Agrees to a job that is held for approval: it is queued again, before what nobody waits for.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/approve", operation_id = "approveJob", tag = "acting",
+    params(("id" = String, Path, description = "Our id of the job.")),
+    responses((status = 200, description = "The job, which is queued again.", body = JobItem), Refusals))]
+pub(super) async fn approve(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<Json<JobItem>, Refusal> {
+    admin.store.approve(&id, &caller.name).await?;
+    done(&admin, &caller, "approve", &id).await
+}
+
 /// Says which run belongs to a job whose call ended without an answer.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/adopt", operation_id = "adoptJob", tag = "acting",
     params(("id" = String, Path, description = "Our id of the job.")), request_body = Adoption,
@@ -56,10 +69,8 @@ pub(super) async fn adopt(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
-    Content(body): Content,
+    Told(Adoption { run }): Told<Adoption>,
 ) -> Result<Json<JobItem>, Refusal> {
-    let Adoption { run } = serde_json::from_slice(&body)
-        .map_err(|error| Refusal::BadRequest(format!("the body must be {{\"run\": id}}: {error}").into()))?;
     // Status and address are unknown here; the next list of runs tells them.
     let run = Run { id: run, ..Run::default() };
     admin.store.adopt(&id, &run, &format!("{} said that run {} is its run", caller.name, run.id)).await?;
@@ -79,7 +90,7 @@ pub(super) async fn absent(
     done(&admin, &caller, "absent", &id).await
 }
 
-async fn done(admin: &Admin, caller: &Caller, act: &str, id: &str) -> Result<Json<JobItem>, Refusal> {
+pub(super) async fn done(admin: &Admin, caller: &Caller, act: &str, id: &str) -> Result<Json<JobItem>, Refusal> {
     tracing::info!(act, job = id, by = caller.name, "an operator acted");
     let job = admin.job(id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     Ok(Json(job.into()))

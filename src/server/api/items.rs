@@ -10,6 +10,7 @@ use crate::model::delivery::DeliveryRecord;
 use crate::model::job::Job;
 use crate::model::outcome::Outcome;
 use crate::model::run::{Run, RunChange, RunRecord};
+use crate::server::standing::Standing;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -122,6 +123,15 @@ pub(in crate::server) struct JobItem {
     pub source: String,
     /// What it is about.
     pub subject: String,
+    /// The subject, or the ticket that it belongs to: one context has one agent.
+    pub context: String,
+    /// Who asked for it, with the kind of the source in front; null when nobody in particular did.
+    #[schema(required)]
+    pub person: Option<String>,
+    /// `people`, `urgent`, `normal` or `background`.
+    pub priority: &'static str,
+    /// What is asked of the service: `run`, `setup_commands`, `ban`, `unban` or `tell`.
+    pub action: &'static str,
     /// The key under which events of its rule join it.
     pub key: String,
     /// The repository or project.
@@ -138,6 +148,22 @@ pub(in crate::server) struct JobItem {
     /// Until when it waits, if that is known.
     #[schema(required, format = DateTime)]
     pub until: Option<String>,
+    /// What the gates answer now: `go`, `wait`, `hold`, `superseded` or `dead`; null unless it is queued.
+    #[schema(required)]
+    pub answer: Option<&'static str>,
+    /// Its place in the line, from 1; null when it is not queued, or held up by a pause or by a run on its context.
+    #[schema(required)]
+    pub position: Option<usize>,
+    /// When it is expected to be sent, as far as that can be told.
+    #[schema(required, format = DateTime)]
+    pub expected_at: Option<String>,
+    /// Until when a person may agree; then the answer is no.
+    #[schema(required, format = DateTime)]
+    pub hold_until: Option<String>,
+    /// Whether it waits for somebody to approve it.
+    pub approvable: bool,
+    /// Whether a person has agreed.
+    pub approved: bool,
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -157,6 +183,8 @@ pub(in crate::server) struct JobItem {
     /// The ended job that it repeats.
     #[schema(required)]
     pub retry_of: Option<String>,
+    /// Hash of the rules that released it; empty before.
+    pub rules_hash: String,
     /// What the gates said.
     pub gates: Vec<GateItem>,
     /// Its run, once there is one.
@@ -169,17 +197,33 @@ pub(in crate::server) struct JobItem {
 
 impl From<Job> for JobItem {
     fn from(job: Job) -> Self {
+        Standing::from(job).into()
+    }
+}
+
+impl From<Standing> for JobItem {
+    fn from(Standing { job, answer, approvable, position, expected_at }: Standing) -> Self {
         Self {
             id: job.id,
             rule: job.rule,
             source: job.source,
             subject: job.subject,
+            context: job.context,
+            person: job.person,
+            priority: job.priority.as_str(),
+            action: job.action.as_str(),
             key: job.key,
             repo: job.repo,
             sha: job.sha,
             state: job.state.as_str(),
             reason: job.reason,
             until: text(job.until),
+            answer,
+            position,
+            expected_at: text(expected_at),
+            hold_until: text(job.hold_until),
+            approvable,
+            approved: job.approved,
             created_at: job.created_at.to_rfc3339(),
             due_at: job.due_at.to_rfc3339(),
             submitted_at: text(job.submitted_at),
@@ -187,6 +231,7 @@ impl From<Job> for JobItem {
             attempt: job.attempt,
             events: job.events,
             retry_of: job.retry_of,
+            rules_hash: job.rules_hash,
             gates: job.gates.into_iter().map(GateItem::from).collect(),
             run: job.run.map(|run| RunRef { id: run.id, status: run.status, url: run.url.and_then(web) }),
             outcome: job.outcome.map(Outcome::as_str),

@@ -50,10 +50,9 @@ pub(super) async fn list(
         repo: query.repo,
         subject: query.subject,
     };
-    let mut page = admin.store.jobs(&filter, &page(query.limit, query.cursor)?).await?;
-    admin.ask_gates(&mut page.items).await?;
-    admin.ask_outcomes(&mut page.items).await?;
-    Ok(Json(List { items: page.items.into_iter().map(JobItem::from).collect(), next: page.next }))
+    let page = admin.store.jobs(&filter, &page(query.limit, query.cursor)?).await?;
+    let items = admin.standing(page.items).await?;
+    Ok(Json(List { items: items.into_iter().map(JobItem::from).collect(), next: page.next }))
 }
 
 /// One job with its prompt and deliveries.

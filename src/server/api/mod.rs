@@ -1,12 +1,15 @@
 //! The status API, version 1, and the OpenAPI document that its own handlers write.
 
 mod acts;
+mod brakes;
 mod deliveries;
 mod dry;
 pub(super) mod items;
 mod jobs;
+mod notices;
 pub(super) mod params;
 mod rules;
+mod run_acts;
 mod runs;
 mod status;
 mod why;
@@ -28,7 +31,10 @@ use super::problem::Problem;
     info(title = "hookrun", description = "What came in, what was decided, what runs, and what an operator may do."),
     paths(
         status::status, deliveries::list, deliveries::one, jobs::list, jobs::one, runs::list, runs::one, rules::list,
-        acts::retry, acts::cancel, acts::adopt, acts::absent,
+        acts::retry, acts::cancel, acts::approve, acts::adopt, acts::absent,
+        brakes::pauses, brakes::pause, brakes::resume, brakes::cancel,
+        notices::list, notices::settle, notices::reset_attempts,
+        run_acts::ban, run_acts::unban, run_acts::resume,
         dry::explain, dry::explain_given, dry::export, dry::replay, dry::replays, dry::diff, why::why,
     ),
     components(schemas(Problem)),
@@ -76,12 +82,23 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/api/v1/deliveries/{id}", get(deliveries::one))
         .route("/api/v1/jobs", get(jobs::list))
         .route("/api/v1/jobs/{id}", get(jobs::one))
+        .route("/api/v1/jobs/cancel", post(brakes::cancel))
+        .route("/api/v1/jobs/{id}/approve", post(acts::approve))
         .route("/api/v1/jobs/{id}/retry", post(acts::retry))
         .route("/api/v1/jobs/{id}/cancel", post(acts::cancel))
         .route("/api/v1/jobs/{id}/adopt", post(acts::adopt))
         .route("/api/v1/jobs/{id}/absent", post(acts::absent))
         .route("/api/v1/runs", get(runs::list))
         .route("/api/v1/runs/{id}", get(runs::one))
+        .route("/api/v1/runs/{id}/ban", post(run_acts::ban))
+        .route("/api/v1/runs/{id}/unban", post(run_acts::unban))
+        .route("/api/v1/runs/{id}/resume", post(run_acts::resume))
+        .route("/api/v1/pauses", get(brakes::pauses))
+        .route("/api/v1/pause", post(brakes::pause))
+        .route("/api/v1/resume", post(brakes::resume))
+        .route("/api/v1/notices", get(notices::list))
+        .route("/api/v1/notices/{id}/settle", post(notices::settle))
+        .route("/api/v1/subjects/reset-attempts", post(notices::reset_attempts))
         .route("/api/v1/rules", get(rules::list))
         .route("/api/v1/deliveries/{id}/explain", get(dry::explain))
         .route("/api/v1/deliveries/{id}/export", get(dry::export))

@@ -62,6 +62,20 @@ impl<S: Send + Sync> FromRequest<S> for Content {
     }
 }
 
+/// The whole body, read as JSON into a struct that denies unknown fields.
+pub(in crate::server) struct Told<T>(pub(in crate::server) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Told<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let Content(body) = Content::from_request(request, state).await?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| Refusal::BadRequest(format!("the body: {error}").into()))
+    }
+}
+
 /// The whole body of a question that holds a payload or rules; its route has a limit of its own.
 pub(in crate::server) struct Large(pub(in crate::server) Bytes);
 
@@ -81,12 +95,12 @@ async fn whole<S: Send + Sync>(request: Request, state: &S, limit: usize) -> Res
 }
 
 /// A span of time, e.g. `8h`.
-pub(super) fn span(text: &str) -> Result<Duration, Refusal> {
+pub(in crate::server) fn span(text: &str) -> Result<Duration, Refusal> {
     parse_span(text).map_err(|wrong| Refusal::BadRequest(wrong.into()))
 }
 
 /// The page that `limit` and `cursor` ask for.
-pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Refusal> {
+pub(in crate::server) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageRequest, Refusal> {
     let limit = limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Refusal::BadRequest(format!("limit must be between 1 and {MOST}").into()));
@@ -95,7 +109,7 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<PageReq
 }
 
 /// Reads a comma-separated list of words.
-pub(super) fn words<T, E: Into<String>>(
+pub(in crate::server) fn words<T, E: Into<String>>(
     text: Option<&str>,
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Vec<T>, Refusal> {

@@ -38,6 +38,10 @@ pub(in crate::server) struct RuleItem {
     pub on: Vec<String>,
     /// The repositories that it looks at.
     pub repos: Vec<String>,
+    /// The file that it stands in.
+    pub file: String,
+    /// What stands in its way, in words: its limits and the ceilings that bind it, attempts, approval, hours.
+    pub brakes: Vec<String>,
     /// How many jobs it has made that are still remembered.
     pub jobs: u64,
     /// When it made the newest of them.
@@ -67,7 +71,16 @@ pub(super) async fn list(
     let next = (end < rules.len()).then(|| hex::encode(&rules[end - 1].name));
     let items = rules.drain(start..end).map(|rule| {
         let (jobs, last) = done.get(&rule.name).copied().unwrap_or_default();
-        RuleItem { name: rule.name, mode: rule.mode, on: rule.on, repos: rule.repos, jobs, last_job_at: text(last) }
+        RuleItem {
+            brakes: rule.says(),
+            name: rule.name,
+            mode: rule.mode,
+            on: rule.on,
+            repos: rule.repos,
+            file: rule.file,
+            jobs,
+            last_job_at: text(last),
+        }
     });
     Ok(Json(List { items: items.collect(), next }))
 }

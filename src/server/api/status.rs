@@ -8,13 +8,18 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::brakes::PauseItem;
 use super::items::{JobItem, RunItem, text};
+use super::notices::NoticeItem;
 use super::params::Params;
 use crate::model::policy::Cost;
 use crate::model::problem::{Problem, Severity};
 use crate::server::admin::{Admin, RulesInForce};
+use crate::server::budgets::Budget;
 use crate::server::overview::{Trouble, Windows};
 use crate::server::problem::{Refusal, Refusals};
+use crate::server::spending::{Spending, Spent};
+use crate::store::PageRequest;
 
 /// Problems of rule files in an answer.
 const PROBLEMS: usize = 50;
@@ -45,6 +50,15 @@ pub(in crate::server) struct Status {
     pub jobs: BTreeMap<&'static str, u64>,
     /// The windows of the API's limits.
     pub windows: Vec<WindowItem>,
+    /// The pauses in force.
+    pub pauses: Vec<PauseItem>,
+    /// Every limit of the rules in force with its use, the fullest first, at most 60. Of those that hold for each
+    /// repository, subject or person alike, the three fullest.
+    pub budgets: Vec<BudgetItem>,
+    /// What was started within a day and a week, and what it costs by the estimate of the settings.
+    pub spending: SpendingItem,
+    /// The newest notices that are not settled, at most 20.
+    pub notices: Vec<NoticeItem>,
     /// The job that has waited longest.
     #[schema(required)]
     pub oldest_waiting: Option<JobItem>,
@@ -76,6 +90,75 @@ pub(in crate::server) struct WindowItem {
     /// Why it is frozen.
     #[schema(required)]
     pub reason: Option<String>,
+}
+
+/// A limit with its use.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct BudgetItem {
+    /// What is counted together: `all`, `file`, `rule`, `repo`, `subject` or `person`.
+    pub scope: &'static str,
+    /// Of which one; empty for all.
+    pub name: String,
+    /// How many there may be.
+    pub limit: u32,
+    /// In how many seconds; null for unfinished runs at once.
+    #[schema(required)]
+    pub per_s: Option<u64>,
+    /// How many there are.
+    pub used: u32,
+    /// `ok`, `amber` from 80 % on, `full`.
+    pub level: &'static str,
+    /// When there is room again; null when there is, or when it is not known.
+    #[schema(required, format = DateTime)]
+    pub next_free: Option<String>,
+}
+
+impl From<Budget> for BudgetItem {
+    fn from(budget: Budget) -> Self {
+        Self {
+            scope: budget.scope.as_str(),
+            name: budget.name,
+            limit: budget.limit,
+            per_s: budget.per.map(|per| per.as_secs()),
+            used: budget.used,
+            level: budget.level,
+            next_free: text(budget.next_free),
+        }
+    }
+}
+
+/// What was started, and what it costs by the estimate of the settings.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct SpendingItem {
+    /// What costs are in; null when the settings give no estimate.
+    #[schema(required)]
+    pub currency: Option<String>,
+    /// All together (with an empty rule), then each rule that started something, those with most first.
+    pub items: Vec<SpentItem>,
+}
+
+/// What one rule has started.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct SpentItem {
+    /// The rule; empty for all together.
+    pub rule: String,
+    /// Runs started within a day.
+    pub day: u64,
+    /// Runs started within a week.
+    pub week: u64,
+    /// What those of the day cost by estimate.
+    #[schema(required)]
+    pub day_cost: Option<f64>,
+    /// What those of the week cost by estimate.
+    #[schema(required)]
+    pub week_cost: Option<f64>,
+}
+
+impl From<Spending> for SpendingItem {
+    fn from(spending: Spending) -> Self {
+        let item = |Spent { rule, day, week, day_cost, week_cost }| SpentItem { rule, day, week, day_cost, week_cost };
+        Self { currency: spending.currency, items: spending.items.into_iter().map(item).collect() }
+    }
 }
 
 /// What a run is estimated to cost.
@@ -154,8 +237,8 @@ pub(super) async fn status(
     let windows = admin.windows().await?;
     let alive = admin.alive_runs(100).await?;
     let problems = admin.troubles(&counts, &windows, &alive);
-    let mut oldest: Vec<_> = admin.store.oldest_waiting().await?.into_iter().collect();
-    admin.ask_gates(&mut oldest).await?;
+    let mut oldest = admin.standing(admin.store.oldest_waiting().await?.into_iter().collect()).await?;
+    let notices = admin.store.notices(true, &PageRequest { limit: 20, cursor: None }).await?;
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         started_at: admin.started_at.to_rfc3339(),
@@ -165,6 +248,10 @@ pub(super) async fn status(
         cost: admin.cost.clone().map(|Cost { per_run, currency }| CostItem { per_run, currency }),
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
+        pauses: admin.store.pauses().await?.iter().map(PauseItem::from).collect(),
+        budgets: admin.budgets().await?.into_iter().map(BudgetItem::from).collect(),
+        spending: admin.spending().await?.into(),
+        notices: notices.items.into_iter().map(NoticeItem::from).collect(),
         oldest_waiting: oldest.pop().map(JobItem::from),
         active_runs: alive.into_iter().map(RunItem::from).collect(),
         problems: problems.into_iter().map(TroubleItem::from).collect(),

@@ -1,5 +1,7 @@
 //! The pages for people: dashboard, one delivery, one job, why, log-in. Rendered here, every outside text escaped.
 
+mod acts;
+mod queue;
 mod view;
 mod words;
 
@@ -19,7 +21,11 @@ use super::admin::Admin;
 use super::api::params::{Content, Id, Params};
 use super::auth::{Caller, end_session};
 use super::problem::Refusal;
+use crate::model::access::Role;
 use view::{View, mark};
+
+/// Other jobs of the same context that a job's page names.
+const OTHERS: u32 = 20;
 
 /// The templates, compiled once.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ struct Head {
     rules_stale: bool,
     started_at: i64,
     caller: Option<String>,
+    /// Whether there are buttons to act by.
+    acts: bool,
 }
 
 impl Pages {
@@ -60,12 +68,16 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     pages.add_template("why.html", include_str!("why.html"))?;
     pages.add_template("explain.html", include_str!("explain.html"))?;
     pages.add_template("job.html", include_str!("job.html"))?;
+    pages.add_template("line.html", include_str!("line.html"))?;
+    pages.add_template("jobs.html", include_str!("jobs.html"))?;
+    pages.add_template("resume.html", include_str!("resume.html"))?;
     pages.add_template("login.html", include_str!("login.html"))?;
     pages.add_filter("time", words::time);
     pages.add_filter("grouped", words::grouped);
     pages.add_filter("tone", words::tone);
     pages.add_filter("web", words::web);
     pages.add_filter("plain", words::plain);
+    pages.add_filter("query", words::query);
     Ok(pages)
 }
 
@@ -82,6 +94,8 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/assets/app.css", get(|| async { asset("text/css; charset=utf-8", include_str!("app.css")) }))
         .route("/assets/app.js", get(|| async { asset("text/javascript; charset=utf-8", include_str!("app.js")) }))
         .route("/assets/favicon.svg", get(|| async { asset("image/svg+xml", include_str!("favicon.svg")) }))
+        .merge(acts::router())
+        .merge(queue::router())
 }
 
 /// Plain data as templates see it.
@@ -101,6 +115,7 @@ fn head(admin: &Admin, caller: &Caller) -> Value {
         rules_stale: rules.stale,
         started_at: admin.started_at.0,
         caller: caller.by_cookie.then(|| caller.name.clone()),
+        acts: caller.role >= Role::Operator,
     })
 }
 
@@ -108,11 +123,16 @@ fn head(admin: &Admin, caller: &Caller) -> Value {
 fn marks(view: &View) -> Value {
     context! {
         problems => mark(&view.problems),
+        pauses => mark(&view.pauses),
+        notices => mark(&view.notices),
+        held => mark(&view.held),
         tiles => mark(&view.tiles),
         running => mark(&view.running),
         waiting => mark(&view.waiting),
         deliveries => mark(&view.deliveries),
         windows => mark(&view.windows),
+        budgets => mark(&(&view.budgets, &view.spending)),
+        rules => mark(&view.rules),
         states => mark(&view.states),
     }
 }
@@ -129,15 +149,21 @@ async fn dashboard(
 }
 
 /// The dashboard without its frame, for the script; 304 when nothing on it has changed.
-async fn fragment(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn fragment(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let view = View::of(&admin).await?;
-    let etag = format!("\"{}\"", mark(&view));
+    // Who may not act is shown no buttons, so it is another page.
+    let etag = format!("\"{}-{:?}\"", mark(&view), caller.role);
     if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
     }
     let now = admin.clock.now().0;
     let (summary, rev) = (view.summary(), marks(&view));
-    let page = admin.pages.render("fragment.html", context! { now, summary, rev, view => shown(&view) })?;
+    let data = context! { head => head(&admin, &caller), now, summary, rev, view => shown(&view) };
+    let page = admin.pages.render("fragment.html", data)?;
     Ok(([(ETAG.as_str(), etag), ("x-now", now.to_string())], page).into_response())
 }
 
@@ -156,11 +182,18 @@ async fn job(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Result<Html<String>, Refusal> {
-    let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
-    let prompt = admin.store.prompt(&id).await?;
-    let deliveries = admin.store.job_deliveries(&id).await?;
-    let data =
-        context! { head => head(&admin, &caller), now => admin.clock.now().0, job => shown(&job), prompt, deliveries };
+    let standing = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
+    let (prompt, note) = admin.store.prompt_and_note(&id).await?.unzip();
+    let events = admin.store.joined(&id).await?;
+    let events: Vec<_> = events
+        .into_iter()
+        .map(|it| context! { delivery => it.delivery, at => it.received_at.0, event => shown(&it.event) })
+        .collect();
+    let others = admin.store.of_context(&standing.job, OTHERS).await?;
+    let data = context! {
+        head => head(&admin, &caller), now => admin.clock.now().0, job => shown(&standing), prompt, note, events,
+        others => shown(&others),
+    };
     admin.pages.render("job.html", data)
 }
 

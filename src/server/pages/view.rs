@@ -6,16 +6,24 @@ use sha2::{Digest, Sha256};
 
 use crate::model::clock::Timestamp;
 use crate::model::delivery::{DeliveryRecord, SourceKind};
-use crate::model::job::{Job, JobState};
+use crate::model::job::JobState;
 use crate::model::limits::CallClass;
+use crate::model::notice::Notice;
+use crate::model::pause::{Pause, Paused};
 use crate::model::span::show_span;
-use crate::server::admin::Admin;
+use crate::server::admin::{Admin, RuleInForce, RulesInForce};
+use crate::server::budgets::Budget;
 use crate::server::overview::{Trouble, Window};
 use crate::server::problem::Refusal;
+use crate::server::spending::Spending;
+use crate::server::standing::Standing;
 use crate::store::{DeliveryFilter, JobFilter, PageRequest};
 
 /// Rows of a list on the dashboard.
 const ROWS: u32 = 12;
+
+/// Rules on the dashboard.
+const RULES: usize = 40;
 
 /// The tile of the jobs that wait for a person.
 const PERSON: &str = "For a person";
@@ -24,11 +32,17 @@ const PERSON: &str = "For a person";
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     pub(super) problems: Vec<Trouble>,
+    pub(super) pauses: Vec<Pause>,
+    pub(super) notices: Vec<Notice>,
     pub(super) tiles: Vec<Tile>,
+    pub(super) held: Jobs,
     pub(super) running: Jobs,
     pub(super) waiting: Jobs,
     pub(super) deliveries: Deliveries,
     pub(super) windows: Vec<WindowRow>,
+    pub(super) budgets: Vec<Budget>,
+    pub(super) spending: Spending,
+    pub(super) rules: Rules,
     pub(super) states: Vec<StateRow>,
 }
 
@@ -40,11 +54,11 @@ pub(super) struct Tile {
     pub(super) value: u64,
 }
 
-/// The newest of some jobs, and how many there are.
+/// Some jobs, and how many there are.
 #[derive(Debug, Serialize)]
 pub(super) struct Jobs {
     pub(super) total: u64,
-    pub(super) items: Vec<Job>,
+    pub(super) items: Vec<Standing>,
 }
 
 /// The last deliveries; the sources for those who have none yet.
@@ -65,6 +79,42 @@ pub(super) struct WindowRow {
     pub(super) next_free: Option<Timestamp>,
     pub(super) frozen_until: Option<Timestamp>,
     pub(super) reason: Option<String>,
+}
+
+/// The first rules in force, and how many there are.
+#[derive(Debug, Serialize)]
+pub(super) struct Rules {
+    pub(super) total: usize,
+    pub(super) hash: String,
+    pub(super) items: Vec<RuleRow>,
+}
+
+/// A rule, and how much it has done.
+#[derive(Debug, Serialize)]
+pub(super) struct RuleRow {
+    #[serde(flatten)]
+    pub(super) rule: RuleInForce,
+    pub(super) says: Vec<String>,
+    pub(super) jobs: u64,
+    pub(super) last: Option<Timestamp>,
+}
+
+impl Rules {
+    async fn of(admin: &Admin) -> Result<Self, Refusal> {
+        let counts = admin.store.rule_counts().await?;
+        let RulesInForce { hash, rules, .. } = (admin.rules)();
+        let total = rules.len();
+        let row = |rule: RuleInForce| {
+            let count = counts.iter().find(|count| count.rule == rule.name);
+            RuleRow {
+                says: rule.says(),
+                jobs: count.map_or(0, |count| count.jobs),
+                last: count.and_then(|count| count.last),
+                rule,
+            }
+        };
+        Ok(Self { total, hash, items: rules.into_iter().take(RULES).map(row).collect() })
+    }
 }
 
 /// How many jobs are in a state.
@@ -100,13 +150,19 @@ impl View {
         Ok(Self {
             problems: admin.troubles(&counts, &windows, &alive),
             tiles,
+            pauses: admin.store.pauses().await?,
+            notices: admin.store.notices(true, &page).await?.items,
+            held: Jobs { total: total(&[Held]), items: newest(admin, vec![Held]).await? },
             running: Jobs { total: total(&active), items: newest(admin, active.to_vec()).await? },
-            waiting: Jobs { total: total(&[Queued, Held]), items: waiting(admin).await? },
+            waiting: Jobs { total: total(&[Queued]), items: next_in_line(admin, ROWS as usize).await? },
             deliveries: Deliveries {
                 sources: if deliveries.is_empty() { admin.sources.clone() } else { Vec::new() },
                 items: deliveries,
             },
             windows: windows.into_iter().map(WindowRow::from).collect(),
+            budgets: admin.budgets().await?,
+            spending: admin.spending().await?,
+            rules: Rules::of(admin).await?,
             states: counts.into_iter().map(|(name, count)| StateRow { name, count }).collect(),
         })
     }
@@ -124,21 +180,30 @@ impl View {
     }
 }
 
-async fn newest(admin: &Admin, states: Vec<JobState>) -> Result<Vec<Job>, Refusal> {
+async fn newest(admin: &Admin, states: Vec<JobState>) -> Result<Vec<Standing>, Refusal> {
     let filter = JobFilter { states, ..JobFilter::default() };
-    Ok(admin.store.jobs(&filter, &PageRequest { limit: ROWS, cursor: None }).await?.items)
+    let jobs = admin.store.jobs(&filter, &PageRequest { limit: ROWS, cursor: None }).await?.items;
+    Ok(jobs.into_iter().map(Standing::from).collect())
 }
 
-/// The newest waiting jobs: those that need a person first, then by when they go on.
-async fn waiting(admin: &Admin) -> Result<Vec<Job>, Refusal> {
-    let mut jobs = newest(admin, vec![JobState::Queued, JobState::Held]).await?;
-    admin.ask_gates(&mut jobs).await?;
-    for job in &mut jobs {
-        // Only the job's own page shows them, and they name the moment in which they were asked.
-        job.gates.clear();
+/// Those who are sent next, in this order; then the oldest of those that are held up.
+pub(super) async fn next_in_line(admin: &Admin, most: usize) -> Result<Vec<Standing>, Refusal> {
+    let line = admin.line().await?;
+    let mut jobs = admin.store.jobs_of(&line.order()[..line.order().len().min(most)]).await?;
+    if jobs.len() < most {
+        let oldest = admin.store.waiting_in(&Paused::All, (most + jobs.len()) as u32).await?;
+        let held_up = oldest.into_iter().filter(|job| line.position(&job.id).is_none());
+        jobs.extend(held_up.take(most - jobs.len()));
     }
-    jobs.sort_by_key(|job| (job.state != JobState::Held, job.until, job.created_at));
-    Ok(jobs)
+    let mut items = admin.standing_in(&line, jobs).await?;
+    let now = admin.clock.now();
+    for it in &mut items {
+        // Only the job's own page shows them, and they name the moment in which they were asked.
+        it.job.gates.clear();
+        // "Now" would be another moment at every look.
+        it.expected_at = it.expected_at.filter(|at| *at > now && it.answer != Some("go"));
+    }
+    Ok(items)
 }
 
 impl From<Window> for WindowRow {

@@ -60,3 +60,8 @@ pub(super) fn web(url: Option<String>) -> Option<String> {
 pub(super) fn plain(word: &str) -> String {
     word.replace('_', " ")
 }
+
+/// A text as a part of an address's query.
+pub(super) fn query(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

@@ -112,7 +112,7 @@ pub(super) async fn of(admin: &Admin, asked: &str) -> Result<Story, Refusal> {
     let pointer = pointer::read(asked).map_err(|wrong| Refusal::BadRequest(wrong.into()))?;
     let mut looked = look(admin, pointer).await?;
     let mut found = admin.store.story(&looked.sought).await?;
-    admin.ask_gates(&mut found.jobs).await?;
+    found.jobs = admin.standing(found.jobs).await?.into_iter().map(|it| it.job).collect();
     if looked.place.is_none() {
         let of_job = found.jobs.iter().find_map(|job| job.repo.clone());
         looked.place = of_job.or_else(|| found.deliveries.iter().find_map(|delivery| delivery.repo.clone()));
