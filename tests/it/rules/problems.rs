@@ -431,13 +431,13 @@ checks = ["build["]
   |                       ^
   = help: to stop a rule set mode = "off"
 
-error: "10/dya" is no limit; write it as "10/day" (hour, day, week) or "2 running"; did you mean "10/day"?
+error: "10/dya" is no limit; write it as "10/hour", "50/day", "200/week" or "2 running"; did you mean "10/day"?
  --> rules.toml:6:37
   |
 6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
   |                                     ^^^^^^^^
 
-error: "0/day" would let nothing through; to stop a rule set mode = "off"
+error: "0/day" would let nothing through; a rule is stopped by mode = "off"
  --> rules.toml:6:47
   |
 6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }
@@ -456,7 +456,7 @@ error: limits has no key "persn"
   |                                                                   ^^^^^
   = help: did you mean "person"?
 
-error: "ten" is no limit; write it as "10/day" (hour, day, week) or "2 running"
+error: "ten" is no limit; write it as "10/hour", "50/day", "200/week" or "2 running"
  --> rules.toml:6:91
   |
 6 | limits = { attempts = 0, subject = ["10/dya", "0/day"], rule = 5, persn = "1/day", repo = "ten" }

@@ -20,7 +20,8 @@ use crate::lifecycle::Log;
 use crate::support::{ManualClock, START};
 
 fn rule(name: &str) -> String {
-    format!("[[rule]]\nname = \"{name}\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = \"go\"\n")
+    let limits = "limits = { rule = \"50/day\" }";
+    format!("[[rule]]\nname = \"{name}\"\non = [\"push\"]\nrepos = [\"**\"]\nprompt = \"go\"\n{limits}\n")
 }
 
 /// Rules in force, and their files.
