@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::build::{Builder, file_name};
+use super::build::Builder;
 use super::file::{RuleKeys, RulesFile, TestKeys};
 use super::index::Index;
 use super::limits::Ceilings;
@@ -31,7 +31,6 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
         sources.iter().enumerate().filter_map(|(file, source)| parse(file, source, &mut problems)).collect();
     let mut gathered = gather(parsed, &sources, &mut problems);
     let ceilings = Ceilings::new(terms, &mut problems);
-    ceilings.unused(&sources.iter().map(|text| file_name(&text.origin)).collect::<Vec<_>>(), &mut problems);
     let shipped = gathered.rules.iter().any(|rule| rule.value.r#use.is_some()).then(|| {
         let text = Text { origin: shipped::ORIGIN.to_owned(), text: shipped::RULES.to_owned() };
         let parsed = parse(sources.len(), &text, &mut problems);

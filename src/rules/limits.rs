@@ -60,16 +60,6 @@ impl Ceilings {
     pub(super) fn of(&self, file: &str) -> FileCeiling {
         self.files.get(file).cloned().unwrap_or_default()
     }
-
-    /// Warns of ceilings over files that are not there: a misspelt name would lift one unseen.
-    pub(super) fn unused(&self, files: &[&str], problems: &mut Vec<Problem>) {
-        for name in self.files.keys().filter(|name| !files.contains(&name.as_str())) {
-            let mut problem = Problem::warning("the settings", format!("there is no rules file \"{name}\""));
-            problem.help = crate::model::problem::nearest(name, files.iter().copied())
-                .map(|near| format!("did you mean \"{near}\"?"));
-            problems.push(problem);
-        }
-    }
 }
 
 impl Builder<'_> {
