@@ -415,7 +415,7 @@ impl Builder<'_> {
 }
 
 /// The name of a rules file without its folders.
-pub(super) fn file_name(origin: &str) -> &str {
+fn file_name(origin: &str) -> &str {
     origin.rsplit(['/', '\\']).next().unwrap_or(origin)
 }
 

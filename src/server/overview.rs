@@ -6,7 +6,7 @@ use super::admin::Admin;
 use super::problem::Refusal;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
-use crate::model::job::{Job, JobState};
+use crate::model::job::JobState;
 use crate::model::run::{RunPhase, RunRecord, phase_of};
 use crate::rules::drawn;
 use crate::store::{PageRequest, RunFilter};
@@ -39,15 +39,6 @@ pub(super) struct Trouble {
 }
 
 impl Admin {
-    /// Asks what became of the commits of ended jobs.
-    pub(super) async fn ask_outcomes(&self, jobs: &mut [Job]) -> Result<(), Refusal> {
-        let outcomes = self.store.outcomes(jobs).await?;
-        for (job, outcome) in jobs.iter_mut().zip(outcomes) {
-            job.outcome = outcome;
-        }
-        Ok(())
-    }
-
     /// Every window with its freeze.
     pub(super) async fn windows(&self) -> Result<Windows, Refusal> {
         let mut freezes = self.store.freezes().await?;

@@ -21,7 +21,7 @@ pub(super) struct Standing {
     #[serde(flatten)]
     pub(super) job: Job,
     /// `go`, `wait`, `hold`, `superseded` or `dead`: what would become of it now; `None` unless it is queued.
-    pub(super) gates_say: Option<&'static str>,
+    pub(super) answer: Option<&'static str>,
     /// Whether a gate asked for a person, who may approve it.
     pub(super) approvable: bool,
     /// Its place in the line, from 1.
@@ -33,8 +33,7 @@ pub(super) struct Standing {
 impl Admin {
     /// One job, with where it stands if it waits.
     pub(super) async fn job(&self, id: &str) -> Result<Option<Standing>, Refusal> {
-        let mut job: Vec<_> = self.store.job(id).await?.into_iter().collect();
-        self.ask_outcomes(&mut job).await?;
+        let job: Vec<_> = self.store.job(id).await?.into_iter().collect();
         Ok(self.standing(job).await?.pop())
     }
 
@@ -46,16 +45,18 @@ impl Admin {
 
     /// Where these jobs stand.
     pub(super) async fn standing(&self, jobs: Vec<Job>) -> Result<Vec<Standing>, Refusal> {
-        if jobs.iter().all(|job| job.state != JobState::Queued) {
-            return Ok(jobs.into_iter().map(Standing::from).collect());
-        }
-        let line = self.line().await?;
+        let queued = jobs.iter().any(|job| job.state == JobState::Queued);
+        let line = if queued { self.line().await? } else { Line::default() };
         self.standing_in(&line, jobs).await
     }
 
     /// Where these jobs stand in a line. Nothing is written: the answer may differ a moment later, and a pause must not
     /// rewrite a million rows.
-    pub(super) async fn standing_in(&self, line: &Line, jobs: Vec<Job>) -> Result<Vec<Standing>, Refusal> {
+    pub(super) async fn standing_in(&self, line: &Line, mut jobs: Vec<Job>) -> Result<Vec<Standing>, Refusal> {
+        let outcomes = self.store.outcomes(&jobs).await?;
+        for (job, outcome) in jobs.iter_mut().zip(outcomes) {
+            job.outcome = outcome;
+        }
         let queued = jobs.iter().filter(|job| job.state == JobState::Queued);
         let queued: Vec<_> = queued.map(|job| (job.clone(), (self.policy)(job))).collect();
         let mut standing: Vec<_> = jobs.into_iter().map(Standing::from).collect();
@@ -66,14 +67,14 @@ impl Admin {
         for snapshot in self.store.snapshots(queued).await? {
             let answer = (self.gates)(&snapshot, &(self.policy)(&snapshot.job));
             let Some(it) = standing.iter_mut().find(|it| it.job.id == snapshot.job.id) else { continue };
-            let (gates_say, reason, until) = match answer.outcome {
+            let (word, reason, until) = match answer.outcome {
                 GateOutcome::Go => ("go", "ready to be sent".to_owned(), None),
                 GateOutcome::Wait(reason, until) => ("wait", reason, until),
                 GateOutcome::Hold(reason) => ("hold", reason, None),
                 GateOutcome::Superseded(reason) => ("superseded", reason, None),
                 GateOutcome::Dead(reason) => ("dead", reason, None),
             };
-            it.gates_say = Some(gates_say);
+            it.answer = Some(word);
             (it.job.reason, it.job.until, it.job.gates) = (reason, until, answer.records);
             it.position = line.position(&it.job.id);
             it.expected_at = expected(it, &windows, snapshot.now);
@@ -84,13 +85,13 @@ impl Admin {
 
 impl From<Job> for Standing {
     fn from(job: Job) -> Self {
-        Self { approvable: job.waits_for_approval(), job, gates_say: None, position: None, expected_at: None }
+        Self { approvable: job.waits_for_approval(), job, answer: None, position: None, expected_at: None }
     }
 }
 
 /// When a job may be sent: not before its gates let it, and not before those in front of it have had their slots.
 fn expected(it: &Standing, windows: &[Window], now: Timestamp) -> Option<Timestamp> {
-    let gates = match (it.gates_say?, it.job.until) {
+    let gates = match (it.answer?, it.job.until) {
         ("go", _) => now,
         ("wait", until) => until?,
         _ => return None,

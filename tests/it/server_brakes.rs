@@ -173,7 +173,7 @@ async fn each_who_waits_knows_its_place_and_its_time() {
     let place = async |job: &str| get(&admin, &format!("/api/v1/jobs/{job}")).await.json()["position"].clone();
     assert_eq!([place(&first).await, place(&second).await, place(&third).await], [1, 2, 3].map(|at| json!(at)));
     let job = get(&admin, &format!("/api/v1/jobs/{first}")).await.json();
-    assert_eq!((&job["gates_say"], &job["expected_at"]), (&json!("wait"), &job["until"]), "{job}");
+    assert_eq!((&job["answer"], &job["expected_at"]), (&json!("wait"), &job["until"]), "{job}");
     acted(&admin, "pause", json!({ "what": "rule:fix-failed-checks" })).await;
     assert_eq!([place(&first).await, place(&second).await], [Value::Null, json!(1)], "what is paused stands aside");
 }

@@ -148,9 +148,9 @@ pub(in crate::server) struct JobItem {
     /// Until when it waits, if that is known.
     #[schema(required, format = DateTime)]
     pub until: Option<String>,
-    /// What would become of it now: `go`, `wait`, `hold`, `superseded` or `dead`; null unless it is queued.
+    /// What the gates answer now: `go`, `wait`, `hold`, `superseded` or `dead`; null unless it is queued.
     #[schema(required)]
-    pub gates_say: Option<&'static str>,
+    pub answer: Option<&'static str>,
     /// Its place in the line, from 1; null when it is not queued, or held up by a pause or by a run on its context.
     #[schema(required)]
     pub position: Option<usize>,
@@ -202,7 +202,7 @@ impl From<Job> for JobItem {
 }
 
 impl From<Standing> for JobItem {
-    fn from(Standing { job, gates_say, approvable, position, expected_at }: Standing) -> Self {
+    fn from(Standing { job, answer, approvable, position, expected_at }: Standing) -> Self {
         Self {
             id: job.id,
             rule: job.rule,
@@ -218,7 +218,7 @@ impl From<Standing> for JobItem {
             state: job.state.as_str(),
             reason: job.reason,
             until: text(job.until),
-            gates_say,
+            answer,
             position,
             expected_at: text(expected_at),
             hold_until: text(job.hold_until),

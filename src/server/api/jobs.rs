@@ -50,8 +50,7 @@ pub(super) async fn list(
         repo: query.repo,
         subject: query.subject,
     };
-    let mut page = admin.store.jobs(&filter, &page(query.limit, query.cursor)?).await?;
-    admin.ask_outcomes(&mut page.items).await?;
+    let page = admin.store.jobs(&filter, &page(query.limit, query.cursor)?).await?;
     let items = admin.standing(page.items).await?;
     Ok(Json(List { items: items.into_iter().map(JobItem::from).collect(), next: page.next }))
 }

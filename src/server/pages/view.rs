@@ -201,7 +201,7 @@ pub(super) async fn next_in_line(admin: &Admin, most: usize) -> Result<Vec<Stand
         // Only the job's own page shows them, and they name the moment in which they were asked.
         it.job.gates.clear();
         // "Now" would be another moment at every look.
-        it.expected_at = it.expected_at.filter(|at| *at > now && it.gates_say != Some("go"));
+        it.expected_at = it.expected_at.filter(|at| *at > now && it.answer != Some("go"));
     }
     Ok(items)
 }

@@ -10,7 +10,7 @@ use hookrun::model::job::StaleOn;
 use hookrun::model::policy::{
     Action, Approval, Bound, FileTerms, Limit, OnStale, Policy, Priority, Scope, Terms, Then,
 };
-use hookrun::model::problem::Severity::{Error, Warning};
+use hookrun::model::problem::Severity::Error;
 use hookrun::model::subject::Facts;
 use hookrun::rules::{JobContext, RenderError, Told, compile};
 

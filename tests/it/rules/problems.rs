@@ -422,7 +422,6 @@ on_stale = "kill"
 settle = "1h"
 settle_max = "30"
 follow_up = "{{ event.rep }}"
-checks = ["build["]
 "#;
     let expected = r#"error: 0 attempts would let nothing through
  --> rules.toml:6:23
@@ -519,12 +518,6 @@ error: follow_up: event has no field "rep"
 15 | follow_up = "{{ event.rep }}"
    |                 ^^^^^^^^^
   = help: did you mean "repo"?
-
-error: "build[" is no pattern: unclosed character class; missing ']'
-  --> rules.toml:16:11
-   |
-16 | checks = ["build["]
-   |           ^^^^^^^^
 "#;
     assert_eq!(problems(text), expected);
 }
