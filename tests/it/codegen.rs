@@ -483,7 +483,7 @@ async fn a_trace_is_charged_to_its_own_window() {
     let (address, _requests) = canned(answer("429 Too Many Requests", "", "{}")).await;
     let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
     assert!(codegen.logs(5, true, 0, 100).await.is_err());
-    assert!(codegen.unban(5).await.is_err());
+    assert!(codegen.remove_from_pr(5).await.is_err());
     let used: Vec<u32> = store.windows().await.unwrap().iter().map(|window| window.used).collect();
     assert_eq!(used, [0, 1, 0, 0, 1]);
     let frozen: Vec<CallClass> = store.freezes().await.unwrap().iter().map(|freeze| freeze.class).collect();

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::daemon::{Daemon, House, OPERATOR, SECRET, failed_check};
+use crate::daemon::{Daemon, House, OPERATOR, SECRET, failed_check, http};
 
 /// What a command wrote, and how it ended.
 struct Said {
@@ -95,5 +95,30 @@ async fn many_are_cancelled_by_rule_and_one_is_repeated() {
         let refused = run(&daemon, arguments);
         assert_eq!(refused.code, Some(1), "{arguments:?}");
         assert!(refused.err.contains(word), "{arguments:?}: {}", refused.err);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_a_run_reaches_the_service_by_a_job() {
+    let house = House::new();
+    let daemon = house.serve();
+    let (_, said) = daemon.post(&failed_check(1, "ec26c3e57ca3a959ca5aad62de7213c562f8c821"), SECRET).await;
+    let made = daemon.job_in(said["jobs"][0].as_str().unwrap(), &["succeeded"]).await;
+    let run = made["run"]["id"].to_string();
+    for (act, body) in [("resume", r#"{"prompt": "Add a test."}"#), ("ban", ""), ("unban", "")] {
+        let url = format!("{}/api/v1/runs/{run}/{act}", daemon.admin);
+        let asked = http().post(url).bearer_auth(OPERATOR).body(body).send().await.unwrap();
+        assert_eq!(asked.status(), 200, "{act}");
+        let job: Value = asked.json().await.unwrap();
+        let ended = daemon.job_in(job["id"].as_str().unwrap(), &["succeeded", "dead", "held"]).await;
+        assert_eq!(ended["state"], "succeeded", "{act}: {ended:#}");
+        match act {
+            "resume" => {
+                let prompt = ended["prompt"].as_str().unwrap();
+                assert!(prompt.starts_with("Add a test.\n\nhookrun job "), "{prompt}");
+                assert_eq!(ended["run"]["id"].to_string(), run, "no second run");
+            }
+            act => assert!(ended["reason"].as_str().unwrap().contains(&format!("is {act}ned")), "{ended:#}"),
+        }
     }
 }
