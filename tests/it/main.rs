@@ -8,6 +8,7 @@ mod daemon;
 mod generated;
 mod intake;
 mod lifecycle;
+mod month;
 mod readme;
 mod rules;
 mod sandbox;
