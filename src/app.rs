@@ -84,7 +84,12 @@ impl App {
         let waiting = store.clone();
         let changed = move || {
             let store = waiting.clone();
-            async move { store.wake() }
+            async move {
+                // What was put aside under the old rules may go under the new ones.
+                if let Err(error) = store.unpark_all().await {
+                    tracing::warn!(%error, "jobs that were put aside wait until their time under the new rules");
+                }
+            }
         };
         lifecycle.spawn("rules", reload.keep(lifecycle.clone(), changed));
         let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());

@@ -33,11 +33,11 @@ async fn a_pause_tells_what_it_holds_back_and_is_lifted_by_name() {
     world.clock.advance(Duration::from_hours(2));
     world.accept_job("review-change", "d").await;
 
-    let paused = acted(&admin, "pause", json!({ "what": "all", "for": "4h", "reason": "the bill" })).await;
-    assert_eq!((&paused["pause"]["what"], &paused["pause"]["by"]), (&json!("all"), &json!("ops")));
-    assert_eq!(paused["pause"]["reason"], "the bill");
-    assert_eq!(paused["held_back"]["waiting"], 4);
-    let rules = paused["held_back"]["rules"].as_array().unwrap();
+    let answer = acted(&admin, "pause", json!({ "what": "all", "for": "4h", "reason": "the bill" })).await;
+    assert_eq!((&answer["pause"]["what"], &answer["pause"]["by"]), (&json!("all"), &json!("ops")));
+    assert_eq!(answer["pause"]["reason"], "the bill");
+    assert_eq!(answer["held_back"]["waiting"], 4);
+    let rules = answer["held_back"]["rules"].as_array().unwrap();
     let told = rules
         .iter()
         .map(|rule| (rule["rule"].as_str().unwrap(), rule["within_hour"].as_u64(), rule["within_day"].as_u64()));

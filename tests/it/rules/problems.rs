@@ -405,9 +405,8 @@ fn a_broken_prompt_file_is_told_once_with_its_own_line() {
     assert_eq!(told.matches("--> bad.md:2:4").count(), 1, "{told}");
 }
 
-#[test]
-fn limits_approval_hours_and_ways_are_checked_at_once() {
-    let text = r#"[[rule]]
+/// Rules that are wrong in every key about how much, when and by whose leave.
+const WRONG_TERMS: &str = r#"[[rule]]
 name = "a"
 on = ["ci.failed"]
 repos = ["**"]
@@ -423,6 +422,9 @@ settle = "1h"
 settle_max = "30"
 follow_up = "{{ event.rep }}"
 "#;
+
+#[test]
+fn limits_approval_hours_and_ways_are_checked_at_once() {
     let expected = r#"error: 0 attempts would let nothing through
  --> rules.toml:6:23
   |
@@ -519,7 +521,7 @@ error: follow_up: event has no field "rep"
    |                 ^^^^^^^^^
   = help: did you mean "repo"?
 "#;
-    assert_eq!(problems(text), expected);
+    assert_eq!(problems(WRONG_TERMS), expected);
 }
 
 #[test]

@@ -33,14 +33,14 @@ const ORG: i64 = 42;
 const TOKEN: &str = "the-token-of-the-sandbox";
 
 /// What differs from the usual bench.
-pub(super) struct Setting {
-    pub(super) limits: ClassLimits,
+pub(crate) struct Setting {
+    pub(crate) limits: ClassLimits,
     /// What the sandbox enforces.
-    pub(super) enforced: Option<ClassLimits>,
-    pub(super) rules: &'static str,
-    pub(super) repos: BTreeMap<String, RepoTarget>,
-    pub(super) require_repo: bool,
-    pub(super) call_timeout: Duration,
+    pub(crate) enforced: Option<ClassLimits>,
+    pub(crate) rules: &'static str,
+    pub(crate) repos: BTreeMap<String, RepoTarget>,
+    pub(crate) require_repo: bool,
+    pub(crate) call_timeout: Duration,
 }
 
 impl Default for Setting {
@@ -57,7 +57,7 @@ impl Default for Setting {
 }
 
 /// The usual rules.
-pub(super) const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[rule]]
 name = "fix"
 on = ["ci.failed"]
@@ -65,12 +65,12 @@ repos = ["**"]
 prompt = "Fix {{ event.repo }} at {{ event.sha }}."
 "#;
 
-pub(super) struct Bench {
-    pub(super) sandbox: Arc<Sandbox>,
-    pub(super) store: Store,
-    pub(super) worker: Worker,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) stop: CancellationToken,
+pub(crate) struct Bench {
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) store: Store,
+    pub(crate) worker: Worker,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) stop: CancellationToken,
     setting: Setting,
     address: SocketAddr,
     made: AtomicU32,
@@ -78,11 +78,11 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Setting::default()).await
     }
 
-    pub(super) async fn with(setting: Setting) -> Self {
+    pub(crate) async fn with(setting: Setting) -> Self {
         install_tls();
         let clock = ManualClock::new();
         let mut config = config();
@@ -93,14 +93,14 @@ impl Bench {
     }
 
     /// A service without limits, and windows that never matter.
-    pub(super) async fn unlimited() -> Self {
+    pub(crate) async fn unlimited() -> Self {
         let much = RateLimit::new(1000, 1);
         let limits = ClassLimits { create: much, standard: much, ..ClassLimits::default() };
         Self::with(Setting { limits, enforced: None, ..Setting::default() }).await
     }
 
     /// A service whose port is closed.
-    pub(super) async fn unreachable() -> Self {
+    pub(crate) async fn unreachable() -> Self {
         let bench = Self::new().await;
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         Self { address: closed, ..bench }.restart().await
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// Closes the store without a word to anybody, and starts again on the same file.
-    pub(super) async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let Self { sandbox, store, worker, clock, setting, address, folder, .. } = self;
         store.close().await.unwrap();
         drop((worker, store));
@@ -128,38 +128,38 @@ impl Bench {
     }
 
     /// The same before a service that remembers nothing.
-    pub(super) async fn restart_forgetful(mut self) -> Self {
+    pub(crate) async fn restart_forgetful(mut self) -> Self {
         (self.sandbox, self.address) = sandbox(config(), self.clock.clone()).await;
         self.restart().await
     }
 
     /// The same after a restart by a clock that was set back.
-    pub(super) async fn restart_earlier(self, by: Duration) -> Self {
+    pub(crate) async fn restart_earlier(self, by: Duration) -> Self {
         self.clock.set(self.clock.now().minus(by));
         self.restart().await
     }
 
     /// The same after a restart with other limits.
-    pub(super) async fn restart_with(mut self, limits: ClassLimits) -> Self {
+    pub(crate) async fn restart_with(mut self, limits: ClassLimits) -> Self {
         self.setting.limits = limits;
         self.restart().await
     }
 
     /// Where the database is.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url(&self.folder)
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
+    pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    pub(super) fn fault(&self, on: Call, fault: Fault) {
+    pub(crate) fn fault(&self, on: Call, fault: Fault) {
         self.sandbox.faults([FaultRule::once(on, fault)]);
     }
 
     /// Somebody else with the same token makes a run without metadata; its id.
-    pub(super) async fn stranger(&self) -> i64 {
+    pub(crate) async fn stranger(&self) -> i64 {
         let address = format!("http://{}/v1/organizations/{ORG}/agent/run", self.address);
         let body = serde_json::json!({"prompt": "Something else."});
         let answer = reqwest::Client::new().post(address).bearer_auth(TOKEN).json(&body).send().await.unwrap();
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     /// Somebody else says something to a run.
-    pub(super) async fn tell(&self, run: i64, prompt: &str) {
+    pub(crate) async fn tell(&self, run: i64, prompt: &str) {
         let address = format!("http://{}/v1/organizations/{ORG}/agent/run/resume", self.address);
         let body = serde_json::json!({"agent_run_id": run, "prompt": prompt});
         let sent = reqwest::Client::new().post(address).bearer_auth(TOKEN).json(&body).send().await.unwrap();
@@ -176,7 +176,7 @@ impl Bench {
     }
 
     /// Somebody else with the same token makes so many runs with metadata of his own.
-    pub(super) async fn fill(&self, count: u32) {
+    pub(crate) async fn fill(&self, count: u32) {
         let address = format!("http://{}/v1/organizations/{ORG}/agent/run", self.address);
         let body = serde_json::json!({"prompt": "Something else.", "metadata": {"tool": "another"}});
         let client = reqwest::Client::new();
@@ -186,21 +186,21 @@ impl Bench {
     }
 
     /// Accepts a failed check of a branch of its own; the id of the job that it makes.
-    pub(super) async fn job(&self) -> String {
+    pub(crate) async fn job(&self) -> String {
         self.job_of("github", "acme/widgets").await
     }
 
-    pub(super) async fn job_of(&self, source: &str, repo: &str) -> String {
+    pub(crate) async fn job_of(&self, source: &str, repo: &str) -> String {
         let number = self.made.fetch_add(1, Ordering::SeqCst);
         self.job_on(source, repo, &format!("branch-{number}"), &format!("{number:040x}")).await
     }
 
-    pub(super) async fn job_on(&self, source: &str, repo: &str, branch: &str, sha: &str) -> String {
+    pub(crate) async fn job_on(&self, source: &str, repo: &str, branch: &str, sha: &str) -> String {
         accept(&self.store, self.clock.now(), source, repo, branch, sha).await
     }
 
     /// Accepts so many jobs.
-    pub(super) async fn jobs(&self, count: u32) -> Vec<String> {
+    pub(crate) async fn jobs(&self, count: u32) -> Vec<String> {
         let mut jobs = Vec::new();
         for _ in 0..count {
             jobs.push(self.job().await);
@@ -209,13 +209,13 @@ impl Bench {
     }
 
     /// Makes a queued job ask for something else than a new run.
-    pub(super) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
+    pub(crate) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
         let turn = sqlx::query("UPDATE jobs SET action = $2, target = $3 WHERE id = $1 AND state = 'queued'");
         self.alter(turn.bind(job).bind(action.as_str()).bind(target)).await;
     }
 
     /// Makes a queued job one that is to be said to the run of another, which is not known yet.
-    pub(super) async fn wait_for(&self, job: &str, other: &str) {
+    pub(crate) async fn wait_for(&self, job: &str, other: &str) {
         let wait = sqlx::query("UPDATE jobs SET follows = $2, target = NULL WHERE id = $1 AND state = 'queued'");
         self.alter(wait.bind(job).bind(other)).await;
     }
@@ -228,22 +228,22 @@ impl Bench {
     }
 
     /// Releases what can be released and waits for the answers.
-    pub(super) async fn release(&self) -> Option<Timestamp> {
+    pub(crate) async fn release(&self) -> Option<Timestamp> {
         let again = self.worker.release_tick().await.unwrap();
         self.worker.sent().await;
         again
     }
 
-    pub(super) async fn find(&self, job: &str) -> Job {
+    pub(crate) async fn find(&self, job: &str) -> Job {
         self.store.job(job).await.unwrap().unwrap()
     }
 
-    pub(super) async fn state(&self, job: &str) -> JobState {
+    pub(crate) async fn state(&self, job: &str) -> JobState {
         self.find(job).await.state
     }
 
     /// The runs of a job at the service.
-    pub(super) fn runs_of(&self, job: &str) -> Vec<SandboxRun> {
+    pub(crate) fn runs_of(&self, job: &str) -> Vec<SandboxRun> {
         let wanted = serde_json::json!({ "hookrun": { "job": job } });
         let mut runs = self.sandbox.runs();
         runs.retain(|run| run.metadata.as_ref().is_some_and(|metadata| wanted.as_object() == Some(metadata)));
@@ -251,18 +251,39 @@ impl Bench {
     }
 
     /// The calls of one kind that reached the service.
-    pub(super) fn calls(&self, call: Call) -> Vec<CallRecord> {
+    pub(crate) fn calls(&self, call: Call) -> Vec<CallRecord> {
         self.sandbox.calls().into_iter().filter(|record| record.call == Some(call)).collect()
     }
 }
 
 /// The usual sandbox.
-pub(super) fn config() -> SandboxConfig {
+pub(crate) fn config() -> SandboxConfig {
     SandboxConfig::new(vec![TOKEN.into()], ORG)
 }
 
 /// A worker on this store for the sandbox at this address.
-pub(super) fn worker(
+pub(crate) fn worker(
+    setting: &Setting,
+    address: SocketAddr,
+    store: &Store,
+    clock: Arc<dyn Clock>,
+    poll: Duration,
+    stop: &CancellationToken,
+) -> Worker {
+    worker_under(
+        Arc::new(Live::new(rules(setting.rules), Timestamp::default())),
+        setting,
+        address,
+        store,
+        clock,
+        poll,
+        stop,
+    )
+}
+
+/// The same under rules that others share.
+pub(crate) fn worker_under(
+    live: Arc<Live>,
     setting: &Setting,
     address: SocketAddr,
     store: &Store,
@@ -286,18 +307,11 @@ pub(super) fn worker(
             claims: Duration::from_hours(24 * 400),
         },
     };
-    Worker::new(
-        options,
-        store.clone(),
-        codegen,
-        Arc::new(Live::new(rules(setting.rules), Timestamp::default())),
-        clock,
-        stop.clone(),
-    )
+    Worker::new(options, store.clone(), codegen, live, clock, stop.clone())
 }
 
 /// A sandbox on a port of its own.
-pub(super) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Arc<Sandbox>, SocketAddr) {
+pub(crate) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Arc<Sandbox>, SocketAddr) {
     let sandbox = Sandbox::new(config, clock);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -310,7 +324,7 @@ fn url(folder: &tempfile::TempDir) -> String {
 }
 
 /// The store in a folder.
-pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
+pub(crate) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
     loop {
         match Store::open(StoreOptions { url: url(folder), limits }, clock.clone()).await {
             // Tasks of a life before this one are still being let go.
@@ -321,7 +335,7 @@ pub(super) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, 
 }
 
 /// Accepts a failed check; the id of the job that it makes.
-pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &str, branch: &str, sha: &str) -> String {
+pub(crate) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &str, branch: &str, sha: &str) -> String {
     let subject = format!("{source}.example/{repo}@{branch}");
     let happening = format!("suite {sha}");
     let event = Event {
@@ -390,7 +404,8 @@ pub(super) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
     accepted.jobs[0].clone()
 }
 
-fn rules(text: &str) -> RuleSet {
+/// Rules as a file holds them.
+pub(crate) fn rules(text: &str) -> RuleSet {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.toml");
     std::fs::write(&path, text).unwrap();
