@@ -116,11 +116,6 @@ impl Codegen {
         self.measured(CallClass::Standard, self.inner.http.tell(&path, &StopBody { agent_run_id: run })).await
     }
 
-    /// `POST …/agent/run/remove-from-pr`: the same as [`Self::ban`], under the name that people know.
-    pub async fn remove_from_pr(&self, run: i64) -> Result<(), CallError> {
-        self.about(run, "remove-from-pr", "remove from change").await
-    }
-
     /// `POST …/setup-commands/generate` for a repository, by Codegen's own id of it: a run that finds out how the
     /// repository is set up. An empty prompt is not sent. The caller holds the slot.
     pub async fn setup_commands(&self, repo_id: i64, prompt: &str) -> Result<Run, CallError> {
@@ -199,15 +194,6 @@ impl Codegen {
             Denial::NotFound => self.freeze(class, CONFIG_PAUSE, message).await,
             Denial::RateLimited { retry_after } => self.freeze_limited(class, *retry_after, message).await,
         }
-    }
-
-    async fn about(&self, run: i64, action: &'static str, purpose: &'static str) -> Result<(), CallError> {
-        let door = self.clone();
-        self.slotted(CallClass::Standard, purpose, async move {
-            let path = format!("{}/agent/run/{action}", door.organization());
-            door.inner.http.tell(&path, &StopBody { agent_run_id: run }).await
-        })
-        .await
     }
 
     fn organization(&self) -> String {

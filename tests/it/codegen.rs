@@ -412,7 +412,6 @@ async fn every_request_is_one_that_the_document_declares() {
     assert_eq!(row.run.id, 5);
     codegen.ban(5).await.unwrap();
     codegen.unban(5).await.unwrap();
-    codegen.remove_from_pr(5).await.unwrap();
     assert_eq!(codegen.setup_commands(101, "Use make.").await.unwrap().id, 5);
     codegen.setup_commands(101, "").await.unwrap();
     codegen.logs(5, true, 100, 50).await.unwrap();
@@ -433,7 +432,6 @@ async fn every_request_is_one_that_the_document_declares() {
         ),
         (format!("post {org}/agent/run/ban"), run.clone()),
         (format!("post {org}/agent/run/unban"), run.clone()),
-        (format!("post {org}/agent/run/remove-from-pr"), run),
         (format!("post {org}/setup-commands/generate"), serde_json::json!({"repo_id": 101, "prompt": "Use make."})),
         (format!("post {org}/setup-commands/generate"), serde_json::json!({"repo_id": 101})),
         (
@@ -483,7 +481,7 @@ async fn a_trace_is_charged_to_its_own_window() {
     let (address, _requests) = canned(answer("429 Too Many Requests", "", "{}")).await;
     let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
     assert!(codegen.logs(5, true, 0, 100).await.is_err());
-    assert!(codegen.remove_from_pr(5).await.is_err());
+    assert!(codegen.get_run(5).await.is_err());
     let used: Vec<u32> = store.windows().await.unwrap().iter().map(|window| window.used).collect();
     assert_eq!(used, [0, 1, 0, 0, 1]);
     let frozen: Vec<CallClass> = store.freezes().await.unwrap().iter().map(|freeze| freeze.class).collect();

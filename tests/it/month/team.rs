@@ -9,7 +9,7 @@ use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::delivery::SourceKind;
 use hookrun::model::limits::{ClassLimits, RateLimit};
 use hookrun::model::run::RunPhase;
-use hookrun::rules::{Live, Places};
+use hookrun::rules::{Live, Places, RuleSet};
 use hookrun::sandbox::{Sandbox, SandboxConfig};
 use hookrun::store::{PageRequest, RunFilter, Store};
 use hookrun::webhook::SourceSpec;
@@ -21,6 +21,9 @@ use super::told::{self, AGENT, MIA};
 use crate::support::{ManualClock, START, install_tls};
 use crate::webhook_support::{signed, source};
 use crate::worker::bench;
+
+/// How often runs are looked at.
+const POLL: Duration = Duration::from_secs(5);
 
 /// In milliseconds.
 const HOUR: i64 = 3_600_000;
@@ -58,6 +61,7 @@ pub(super) struct Team {
     clock: Arc<ManualClock>,
     sandbox: Arc<Sandbox>,
     store: Store,
+    live: Arc<Live>,
     intake: Intake,
     worker: Worker,
     diary: BTreeMap<(Timestamp, u64), Happens>,
@@ -66,6 +70,8 @@ pub(super) struct Team {
     calls_seen: u64,
     commits: u64,
     noted: u64,
+    /// When the worker wants to be called.
+    next: Option<Timestamp>,
     dice: u64,
     _folder: tempfile::TempDir,
 }
@@ -86,17 +92,17 @@ impl Team {
         let live = Arc::new(Live::new(bench::rules(rules), START));
         let setting = bench::Setting { limits, ..bench::Setting::default() };
         let stop = CancellationToken::new();
-        let poll = Duration::from_secs(5);
-        let worker = bench::worker_under(live.clone(), &setting, address, &store, clock.clone(), poll, &stop);
+        let worker = bench::worker_under(live.clone(), &setting, address, &store, clock.clone(), POLL, &stop);
         let doors = ["repo-hook", "org-hook"].map(|name| Door {
             spec: SourceSpec { name: name.to_owned(), ..source(SourceKind::Github) },
             repos: Places::new(&["**".to_owned()]).unwrap(),
         });
-        let intake = Intake::new(doors.into(), live, store.clone(), clock.clone());
+        let intake = Intake::new(doors.into(), live.clone(), store.clone(), clock.clone());
         Self {
             clock,
             sandbox,
             store,
+            live,
             intake,
             worker,
             diary: BTreeMap::new(),
@@ -105,6 +111,7 @@ impl Team {
             calls_seen: 0,
             commits: 0,
             noted: 0,
+            next: None,
             dice: 7,
             _folder: folder,
         }
@@ -112,6 +119,10 @@ impl Team {
 
     pub(super) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    pub(super) fn rules(&self) -> Arc<RuleSet> {
+        self.live.now()
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -167,10 +178,12 @@ impl Team {
     pub(super) async fn lives(&mut self, span: Duration) {
         let end = self.later(span);
         loop {
-            self.works().await;
-            let next = self.works_again().await;
+            if self.next.is_some_and(|at| at <= self.clock.now()) {
+                self.next = self.works().await;
+            }
             let told = self.diary.keys().next().map(|(at, _)| *at);
-            let at = [next, told].into_iter().flatten().min().unwrap_or(end).max(Timestamp(self.clock.now().0 + 1));
+            let at =
+                [self.next, told].into_iter().flatten().min().unwrap_or(end).max(Timestamp(self.clock.now().0 + 1));
             if at >= end {
                 self.was_never_refused();
                 self.clock.set(end);
@@ -187,12 +200,15 @@ impl Team {
         }
     }
 
-    /// Everything that can be sent is, and every answer is in.
-    async fn works(&mut self) {
-        self.worker.release_tick().await.unwrap();
+    /// Everything that can be sent is, and every answer is in; answers when the worker wants to be called again.
+    async fn works(&mut self) -> Option<Timestamp> {
+        let followed = self.worker.follow_tick().await.unwrap();
+        let released = self.worker.release_tick().await.unwrap();
         self.worker.sent().await;
         let alive = RunFilter { phase: Some(RunPhase::Alive), ..RunFilter::default() };
-        for each in self.store.runs(&alive, &PageRequest { limit: 100, cursor: None }).await.unwrap().items {
+        let runs = self.store.runs(&alive, &PageRequest { limit: 100, cursor: None }).await.unwrap().items;
+        let alive = runs.len();
+        for each in runs {
             if !self.heard.insert(each.run.id) {
                 continue;
             }
@@ -209,6 +225,9 @@ impl Team {
                 _ => {}
             }
         }
+        // What was sent just now is looked at soon.
+        let fresh = (alive > 0).then(|| self.later(POLL));
+        [followed, released, fresh].into_iter().flatten().min()
     }
 
     /// The service has had to refuse nothing since the last look; it remembers ten thousand calls.
@@ -221,14 +240,6 @@ impl Team {
         self.calls_seen = calls.last().map_or(0, |call| call.number);
     }
 
-    /// When the worker wants to be called again.
-    async fn works_again(&mut self) -> Option<Timestamp> {
-        let followed = self.worker.follow_tick().await.unwrap();
-        let released = self.worker.release_tick().await.unwrap();
-        self.worker.sent().await;
-        [followed, released].into_iter().flatten().min()
-    }
-
     /// Tells it by one hook or both, some of it twice.
     async fn tell(&mut self, event: &str, body: &Value) {
         let body = body.to_string();
@@ -236,7 +247,10 @@ impl Team {
         let copies = 1 + self.roll(2);
         for copy in 0..copies {
             let hook = if copy % 2 == 0 { "repo-hook" } else { "org-hook" };
-            self.intake.receive(hook, &headers, body.clone().into()).await.unwrap();
+            let receipt = self.intake.receive(hook, &headers, body.clone().into()).await.unwrap();
+            if !receipt.jobs.is_empty() {
+                self.next = Some(self.clock.now());
+            }
         }
     }
 
