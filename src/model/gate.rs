@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub sent_by_rule: u64,
     /// The newest run on the job's context, which a follow-up would be said to.
     pub newest_run: Option<i64>,
+    /// Whether the job whose run this one is said to is under way, so that its run is not known yet.
+    pub run_to_come: bool,
     /// Classes that are frozen, with the reason and the end.
     pub freezes: Vec<Freeze>,
     /// The use of every class's window.

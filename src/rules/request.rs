@@ -6,7 +6,7 @@ use super::people::same_login;
 use super::rule::{Per, Rule};
 use crate::model::event::{Event, Kind, MOMENT};
 use crate::model::job::{JobRequest, StaleOn};
-use crate::model::policy::{Priority, Then};
+use crate::model::policy::{Action, Priority, Then};
 
 /// The request of `rule`, whose every condition holds for the (completed) event; `key` is that of its job.
 pub(super) fn request(rule: &Rule, event: &Event, occasion: &Occasion<'_>, key: String) -> JobRequest {
@@ -18,7 +18,7 @@ pub(super) fn request(rule: &Rule, event: &Event, occasion: &Occasion<'_>, key: 
         file: rule.policy.file.clone(),
         key,
         per_commit,
-        follow_up: rule.policy.then.first() == Some(&Then::Resume),
+        follow_up: rule.policy.action == Action::Run && rule.policy.then.first() == Some(&Then::Resume),
         happening: event.happening.clone(),
         claim_for: event.momentary.then_some(MOMENT),
         subject: occasion.subject_key.to_owned(),

@@ -123,7 +123,10 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     if change.to == JobState::Queued {
         merge_open(tx, change.job, now).await?;
     }
-    if before.is_active() && (change.to.is_ended() || matches!(change.to, JobState::Lost | JobState::Queued)) {
+    // One that is held may have been sent, too.
+    if (before.is_active() || before == JobState::Held)
+        && (change.to.is_ended() || matches!(change.to, JobState::Lost | JobState::Queued))
+    {
         let reason = match change.to {
             JobState::Queued => "there is no run that it could be said to",
             _ => "the run that it was for has ended",
@@ -182,7 +185,7 @@ pub(super) fn affected_one(changed: u64, job: &str) -> Result<()> {
 /// open jobs of one key would be two runs of one cause.
 async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
     let other = sqlx::query(
-        "SELECT o.id, o.events, o.sha, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
+        "SELECT o.id, o.events, o.sha, o.failing, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
          AND o.id <> j.id AND o.open = 1 WHERE j.id = $1",
     )
     .bind(job)
@@ -199,11 +202,12 @@ async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
     };
     Box::pin(change(tx, &joined, now)).await?;
     copy_events(tx, &other, job, mine).await?;
-    // It acts upon the newest commit that was told.
-    sqlx::query("UPDATE jobs SET events = $2, sha = COALESCE($3, sha) WHERE id = $1")
+    // It acts upon the newest commit that was told, and that is an attempt even if a person asked for the job before.
+    sqlx::query("UPDATE jobs SET events = $2, sha = COALESCE($3, sha), failing = CASE WHEN $4 = 1 THEN 1 ELSE failing END WHERE id = $1")
         .bind(job)
         .bind(mine + theirs)
         .bind(row.try_get::<Option<&str>, _>("sha")?)
+        .bind(row.try_get::<i64, _>("failing")?)
         .execute(&mut **tx)
         .await?;
     Ok(())

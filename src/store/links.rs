@@ -52,6 +52,20 @@ pub(super) async fn join(tx: &mut Tx<'_>, known: &mut BTreeMap<&str, Known<'_>>)
     Ok(())
 }
 
+/// What waits or runs for a subject that stood for itself belongs from now on to what the subject is a part of: else the
+/// run that works there would not be seen, and a second one started beside it.
+pub(super) async fn move_jobs(tx: &mut Tx<'_>, known: &BTreeMap<&str, Known<'_>>) -> Result<()> {
+    for (key, of) in known.iter().filter(|(_, of)| of.apart) {
+        let Some(context) = &of.facts.part_of else { continue };
+        sqlx::query("UPDATE jobs SET context = $2 WHERE subject = $1 AND context = $1 AND ended_at IS NULL")
+            .bind(*key)
+            .bind(context)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// The one subject that is mentioned; none when nobody knows them or they are several.
 fn only<'m>(found: &Found, mentions: impl Iterator<Item = &'m str>) -> Option<String> {
     let subjects: BTreeSet<_> = mentions.filter_map(|mention| found.get(mention)).flatten().collect();

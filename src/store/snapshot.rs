@@ -61,6 +61,7 @@ impl Common {
                 0
             },
             newest_run: if resumes { newest_run(conn, &job).await? } else { None },
+            run_to_come: run_to_come(conn, &job).await?,
             freezes: self.freezes.clone(),
             windows: self.windows.clone(),
             job,
@@ -201,17 +202,27 @@ async fn sent_by(conn: &mut Conn, rule: &str) -> Result<u64> {
     Ok(row.map_or(Ok(0), |row| row.try_get::<i64, _>("sent"))?.max(0) as u64)
 }
 
-/// The newest run of the context that the service still knows.
+/// The newest run of the context that the service still knows. One that looks for set-up commands knows nothing of the work.
 async fn newest_run(conn: &mut Conn, job: &Job) -> Result<Option<i64>> {
     let row = sqlx::query(
         "SELECT run FROM jobs WHERE context = $1 AND run IS NOT NULL AND id <> $2 AND state <> 'lost' \
-         ORDER BY run DESC LIMIT 1",
+         AND action <> 'setup_commands' ORDER BY run DESC LIMIT 1",
     )
     .bind(Some(&job.context).filter(|context| !context.is_empty()))
     .bind(&job.id)
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| row.try_get("run")).transpose()?)
+}
+
+/// Whether the job that this one follows may yet have a run that is not known.
+async fn run_to_come(conn: &mut Conn, job: &Job) -> Result<bool> {
+    let (Some(follows), None) = (&job.follows, job.target) else { return Ok(false) };
+    let row = sqlx::query("SELECT 1 FROM jobs WHERE id = $1 AND active = 1 AND run IS NULL")
+        .bind(follows)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
 }
 
 impl Store {

@@ -1,5 +1,7 @@
 //! Stale work stops: what waits is superseded, and what runs is told or banned where its rule says so.
 
+use std::collections::HashSet;
+
 use sqlx::Row;
 
 use super::errors::Result;
@@ -82,6 +84,8 @@ async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<(
 async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], now: Timestamp) -> Result<bool> {
     let (Some(told), false) = (turn.told(), on_stale.is_empty()) else { return Ok(false) };
     let mut made = false;
+    // Several jobs may follow one run: it is told once.
+    let mut runs = HashSet::new();
     for job in running(tx, told.subject).await? {
         let wanted = on_stale.iter().find(|(rule, _)| *rule == job.rule).map(|(_, wanted)| *wanted);
         let action = match wanted {
@@ -96,7 +100,7 @@ async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], 
             (Turn::Closed { .. }, _) => job.stale_on.closed,
             _ => false,
         };
-        if concerned {
+        if concerned && job.run.as_ref().is_none_or(|run| runs.insert((run.id, action.as_str()))) {
             let act = Act { action, of: &job, cause: &told.cause, reason: &told.sentence, sha: told.sha };
             made |= act.make_once(tx, now).await?.is_some();
         }

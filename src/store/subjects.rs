@@ -67,6 +67,8 @@ pub(super) struct Known<'u> {
     pub(super) facts: Facts,
     /// What its deliveries seem to mention.
     pub(super) mentions: Vec<&'u str>,
+    /// Whether it stood for itself until now.
+    pub(super) apart: bool,
 }
 
 /// Lays updates over what is stored; answers what turned by that.
@@ -82,7 +84,8 @@ pub(super) async fn absorb<'u>(
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
             let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
-            known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new() });
+            let apart = facts.part_of.is_none();
+            known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new(), apart });
         }
         let Some(of) = known.get_mut(update.key.as_str()) else { continue };
         of.latest = update;
@@ -107,6 +110,7 @@ pub(super) async fn absorb<'u>(
         heads.add(update);
     }
     links::join(tx, &mut known).await?;
+    links::move_jobs(tx, &known).await?;
     heads.write(tx, &known, now).await?;
     write(tx, known, now).await?;
     Ok(turns)

@@ -73,6 +73,13 @@ impl Worker {
             asked: Asked::Resume { run, prompt },
             note: format!("said to run {run}"),
         };
+        // What a rule asks for needs its leave, though a ban has no prompt; what is done to a job's run does not.
+        if job.action == Action::Ban
+            && !job.is_act()
+            && let Err(reason) = self.render(snapshot, false).await?
+        {
+            return Ok(Err(reason));
+        }
         match way {
             Way::Ban(run) => Ok(Ok(Prepared { asked: Asked::Ban { run }, note: String::new() })),
             Way::Unban(run) => Ok(Ok(Prepared { asked: Asked::Unban { run }, note: String::new() })),

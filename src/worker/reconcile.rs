@@ -136,17 +136,21 @@ impl Worker {
         Ok(again)
     }
 
-    /// A ban does the same twice, so it may be sent again, once: a service that answers none is for a person to look at.
+    /// A ban, or the end of one, does the same twice, so it may be sent again, once: a service that answers none is for a person to look at.
     /// Set-up commands carry no metadata, and their runs are not in our list: only a person can find them.
     async fn settle_other(&self, each: &Uncertain) -> Result<()> {
         let (store, job) = (&self.inner.store, &each.job);
         let run = job.target.unwrap_or_default();
-        if job.action == Action::Ban && job.tries < BANS {
-            tracing::info!(job = job.id, run, "a ban without an answer is sent again");
-            let reason = format!("the ban of run {run} was not answered; to ban it twice does no harm");
+        let what = match job.action {
+            Action::Ban => format!("the ban of run {run}"),
+            Action::Unban => format!("the end of the ban of run {run}"),
+            _ => "the call".to_owned(),
+        };
+        if matches!(job.action, Action::Ban | Action::Unban) && job.tries < BANS {
+            tracing::info!(job = job.id, run, "a call without an answer that may be made twice is sent again");
+            let reason = format!("{what} was not answered; to do it twice does no harm");
             settled(store.absent(&job.id, &reason).await)?;
         } else {
-            let what = if job.action == Action::Ban { format!("the ban of run {run}") } else { "the call".to_owned() };
             let reason = format!("{what} was not answered ({}): say adopt or absent", job.reason);
             settled(store.hold(&job.id, None, &reason).await)?;
         }

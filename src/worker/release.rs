@@ -107,10 +107,11 @@ impl Worker {
             // Somebody else changed it meanwhile.
             Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => Ok(Step::Moved),
             Err(error @ StoreError::Busy(_)) => Err(error.into()),
-            // What is wrong with one job must not stop the others.
+            // What is wrong with one job must not stop the others, those behind it in its lane included.
             Err(error) => {
                 tracing::error!(job = snapshot.job.id, %error, "the job cannot be released");
-                Ok(Step::Waits(Some(self.inner.clock.now().plus(LOOK_EVERY))))
+                self.inner.store.park(&snapshot.job.id, self.inner.clock.now().plus(LOOK_EVERY)).await?;
+                Ok(Step::Moved)
             }
             Ok(step) => Ok(step),
         }

@@ -92,6 +92,19 @@ async fn a_job_that_comes_back_takes_what_waits_under_its_key_and_goes_on_joinin
 }
 
 #[tokio::test]
+async fn a_retry_that_takes_over_a_failure_is_an_attempt() {
+    let house = House::new().await;
+    let first = house.queued(request("k", "1")).await;
+    house.bring(&first.id, JobState::Succeeded, 1).await;
+    let retry = house.store.retry(&first.id).await.unwrap();
+    let call = house.send(&retry).await;
+    house.queued(JobRequest { sha: Some("b2".into()), ..request("k", "2") }).await;
+    house.store.not_taken(&retry, &call, "429", house.clock.now()).await.unwrap();
+    house.run(&retry, 2).await;
+    assert_eq!(house.counted(&retry).await, Some(2));
+}
+
+#[tokio::test]
 async fn the_newest_job_is_known_even_within_one_millisecond() {
     let house = House::new().await;
     // Random parts of ids would put these in any order.

@@ -52,7 +52,7 @@ fn choose(snapshot: &Snapshot, policy: &Policy) -> Result<Way, Without> {
         None => snapshot.newest_run,
     };
     let none = |what: &str| Without::Never(format!("there is no run to {what}"));
-    if job.is_act() && job.target.is_none() {
+    if snapshot.run_to_come || (job.is_act() && job.target.is_none()) {
         return Err(Without::Unknown("it is not known yet which run it is for".to_owned()));
     }
     match job.action {

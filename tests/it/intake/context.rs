@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookrun::model::run::{Run, RunChange};
-use hookrun::store::Retention;
+use hookrun::store::{Released, Retention};
 use serde_json::json;
 
 use super::told::{MIA, change, check, issue, push, sha, ticket};
@@ -138,4 +138,18 @@ async fn names_of_tickets_are_forgotten_with_the_claims() {
     room.advance(2 * 86_400);
     room.house.store.sweep(&retention).await.unwrap();
     assert_eq!(room.house.store.mentioned(&wanted).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_run_that_works_on_a_branch_counts_for_the_ticket_that_is_known_only_later() {
+    let room = Room::new(FIX).await;
+    let first = room.queued("check_run", &check(1, &sha(1), Some("ops-17"), "failure")).await;
+    room.advance(60);
+    room.run(&first, 4711).await;
+    room.jira(&ticket(SITE, "OPS-17", &moved())).await;
+    let second = room.queued("check_run", &check(2, &sha(2), Some("ops-17"), "failure")).await;
+    assert_eq!(second.context, "acme.atlassian.net/OPS-17");
+    assert_eq!(room.house.job(&first.id).await.context, second.context);
+    room.advance(60);
+    assert!(matches!(room.release(&second).await, Released::Waits { .. }), "one run at once on a context");
 }

@@ -10,6 +10,7 @@ mod once;
 mod stale;
 mod subjects;
 mod told;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -266,3 +266,16 @@ async fn an_act_that_is_asked_for_twice_is_one_while_it_waits() {
     room.house.store.cancel(&act, "not wanted").await.unwrap();
     assert_ne!(ban().await, act);
 }
+
+#[tokio::test]
+async fn what_was_to_be_told_to_a_run_that_never_was_does_not_wait_for_ever() {
+    let room = Room::new(FIX).await;
+    room.send("push", &push_over(&sha(0), &sha(1), BRANCH, MIA)).await;
+    let job = waits(&room, 1, 1, ALL).await;
+    room.advance(60);
+    room.house.bring(&job.id, JobState::Uncertain, 0).await;
+    heard(&room, "push", &push_over(&sha(1), &sha(2), BRANCH, MIA), OnStale::Tell).await;
+    room.house.store.hold(&job.id, None, "a row without metadata").await.unwrap();
+    room.house.store.cancel(&job.id, "a person looked: there is no run").await.unwrap();
+    assert_eq!(acts(&room).await.iter().map(|act| act.state).collect::<Vec<_>>(), [JobState::Superseded]);
+}

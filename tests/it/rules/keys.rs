@@ -93,6 +93,14 @@ fn hours_are_in_the_settings_timezone_and_utc_without_one() {
 }
 
 #[test]
+fn only_live_rules_have_runs_told_that_they_are_stale() {
+    for (mode, wanted) in [("live", 1), ("shadow", 0), ("off", 0)] {
+        let rules = rule(&format!("on = [\"ci.failed\"]\non_stale = \"tell\"\nmode = \"{mode}\""));
+        assert_eq!(rules.on_stale().len(), wanted, "{mode}");
+    }
+}
+
+#[test]
 fn then_action_stale_and_settle_checks_reach_the_policy() {
     let said = policy("then = [\"resume\", \"hold\"]\non_stale = \"tell\"\nsettle = \"checks\"");
     assert_eq!(said.then, [Then::Resume, Then::Hold]);

@@ -220,6 +220,12 @@ impl Bench {
         self.alter(wait.bind(job).bind(other)).await;
     }
 
+    /// Makes the stored bodies of a job unreadable.
+    pub(crate) async fn lose_body(&self, job: &str) {
+        let spoil = "UPDATE bodies SET body = x'00' WHERE delivery = (SELECT delivery FROM job_events WHERE job = $1)";
+        self.alter(sqlx::query(spoil).bind(job.to_owned())).await;
+    }
+
     async fn alter(&self, one_row: Query<'_, Sqlite, SqliteArguments>) {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("hookrun.db"));
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();

@@ -564,3 +564,74 @@ async fn a_message_deep_in_a_long_trace_is_found() {
     assert_eq!(bench.state(&job).await, JobState::Running);
     assert!(bench.calls(Call::Logs).len() >= 2, "one part of the trace does not hold it");
 }
+
+#[tokio::test]
+async fn a_run_that_looked_for_set_up_commands_is_told_nothing_of_the_work() {
+    let (bench, job) = set_up().await;
+    bench.release().await;
+    bench.advance(5);
+    follow(&bench).await;
+    let branch = bench.find(&job).await.subject.rsplit_once('@').unwrap().1.to_owned();
+    let fix = bench.job_on("github", "acme/widgets", &branch, &"f".repeat(40)).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Create).len(), bench.calls(Call::Resume).len()), (1, 0));
+    assert_eq!(bench.state(&fix).await, JobState::Running);
+}
+
+#[tokio::test]
+async fn the_end_of_a_ban_without_an_answer_is_sent_again() {
+    let (bench, _, run) = completed().await;
+    let unban = bench.job().await;
+    bench.turn(&unban, Action::Unban, Some(run)).await;
+    bench.fault(Call::Unban, Fault::Lost { when: When::Before });
+    bench.release().await;
+    reconcile(&bench).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Unban).len(), bench.state(&unban).await), (2, JobState::Succeeded));
+}
+
+#[tokio::test]
+async fn a_follow_up_whose_run_may_yet_come_starts_none_though_its_rule_allows_two_at_once() {
+    let rules = r#"
+[[rule]]
+name = "fix"
+on = ["ci.failed"]
+repos = ["**"]
+prompt = "Fix {{ event.sha }}."
+then = ["resume", "start"]
+limits = { subject = "2 running" }
+"#;
+    let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
+    let first = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
+    bench.fault(Call::Create, Fault::Lost { when: When::After });
+    bench.release().await;
+    assert_eq!(bench.state(&first).await, JobState::Uncertain);
+    let next = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
+    bench.wait_for(&next, &first).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Create).len(), bench.state(&next).await), (1, JobState::Queued));
+    bench.advance(31);
+    reconcile(&bench).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Create).len(), bench.calls(Call::Resume).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_ban_that_a_rule_asks_for_is_not_sent_once_the_rule_is_in_shadow_mode() {
+    let rules = "[[rule]]\nname = \"fix\"\nmode = \"shadow\"\non = [\"ci.failed\"]\nrepos = [\"**\"]\nprompt = \"x\"\n";
+    let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
+    let run = bench.stranger().await;
+    let ban = bench.job().await;
+    bench.turn(&ban, Action::Ban, Some(run)).await;
+    bench.release().await;
+    assert_eq!((bench.calls(Call::Ban).len(), bench.state(&ban).await), (0, JobState::Held));
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_stops_nobody_behind_it() {
+    let bench = bench().await;
+    let (broken, next) = (bench.job().await, bench.job().await);
+    bench.lose_body(&broken).await;
+    bench.release().await;
+    assert_eq!((bench.state(&broken).await, bench.state(&next).await), (JobState::Queued, JobState::Running));
+}
