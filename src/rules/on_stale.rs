@@ -6,7 +6,7 @@ use crate::model::policy::OnStale;
 impl RuleSet {
     /// The rules whose `on_stale` is not "leave", and what it is.
     pub fn on_stale(&self) -> Vec<(String, OnStale)> {
-        let all = self.rules.iter().map(|rule| (&rule.name, self.policy(&rule.name).on_stale));
+        let all = self.rules.iter().map(|rule| (&rule.name, rule.policy.on_stale));
         all.filter(|(_, wanted)| *wanted != OnStale::Leave).map(|(name, wanted)| (name.clone(), wanted)).collect()
     }
 }
