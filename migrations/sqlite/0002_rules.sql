@@ -57,6 +57,8 @@ CREATE INDEX jobs_of_run ON jobs (run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_of_context ON jobs (context, run) WHERE run IS NOT NULL;
 CREATE INDEX jobs_following ON jobs (follows) WHERE follows IS NOT NULL;
 CREATE INDEX jobs_parked ON jobs (not_before) WHERE not_before > 0;
+CREATE INDEX jobs_parked_within ON jobs (context) WHERE not_before > 0;
+CREATE INDEX jobs_parked_for ON jobs (person) WHERE not_before > 0;
 CREATE INDEX jobs_to_agree ON jobs (hold_until) WHERE hold_until IS NOT NULL;
 
 -- When each lane was last served, so that lanes of one priority take turns.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::model::clock::Timestamp;
+use crate::model::job::last_line;
 use crate::model::run::{Run, RunChange};
 
 /// The member of a run's metadata that is ours.
@@ -252,7 +253,7 @@ impl TraceEntry {
     /// Whether it shows the last line of what was sent for a job. Job ids are never used twice, so it need not be known
     /// where in the entry the line stands.
     pub fn names(&self, job: &str) -> bool {
-        self.observation.contains(&format!("hookrun job {job}"))
+        self.observation.contains(&last_line(job))
     }
 }
 

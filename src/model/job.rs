@@ -297,3 +297,8 @@ pub struct JobRequest {
     /// After how long it is due whatever still comes.
     pub settle_max: std::time::Duration,
 }
+
+/// The last line of whatever is said to a run for a job, by which the run's trace shows that it was heard.
+pub fn last_line(job: &str) -> String {
+    format!("hookrun job {job}")
+}

@@ -7,11 +7,8 @@ use crate::model::policy::OnStale;
 impl RuleSet {
     /// The rules whose `on_stale` is not "leave", and what it is. Only live rules may have anything sent.
     pub fn on_stale(&self) -> Vec<(String, OnStale)> {
-        let all = self
-            .rules
-            .iter()
-            .filter(|rule| rule.mode == Mode::Live)
-            .map(|rule| (&rule.name, self.policy(&rule.name).on_stale));
+        let live = self.rules.iter().filter(|rule| rule.mode == Mode::Live);
+        let all = live.map(|rule| (&rule.name, rule.policy.on_stale));
         all.filter(|(_, wanted)| *wanted != OnStale::Leave).map(|(name, wanted)| (name.clone(), wanted)).collect()
     }
 }

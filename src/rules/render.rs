@@ -11,6 +11,7 @@ use super::print;
 use super::rule::Rule;
 use crate::model::clock::Timestamp;
 use crate::model::event::{Check, Event, Kind};
+use crate::model::job::last_line;
 use crate::model::run::Run;
 
 /// One event that joined a job, as it is told to templates.
@@ -84,7 +85,7 @@ pub enum RenderError {
 
 /// The prompt as it is sent: its last line names the job, so that a run can be told to be ours.
 pub fn with_footer(prompt: &str, job: &str) -> String {
-    format!("{}\n\nhookrun job {job}", prompt.trim_end())
+    format!("{}\n\n{}", prompt.trim_end(), last_line(job))
 }
 
 /// Renders a rule's templates.

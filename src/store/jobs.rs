@@ -37,6 +37,11 @@ pub(super) struct NewJob<'a> {
     pub(super) reason: &'a str,
 }
 
+/// Lets jobs of the same context or person be asked again that a gate had set aside.
+const WAKE: &str = "UPDATE jobs SET not_before = 0 WHERE id IN ( \
+     SELECT p.id FROM jobs e CROSS JOIN jobs p WHERE e.id = $1 AND p.context = e.context AND p.not_before > 0 UNION \
+     SELECT p.id FROM jobs e CROSS JOIN jobs p WHERE e.id = $1 AND p.person = e.person AND p.not_before > 0)";
+
 /// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in sql::runs(made) {
@@ -153,13 +158,7 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     affected_one(changed, change.job)?;
     if change.to.is_ended() || change.to == JobState::Lost {
         // Whoever waited for the end of this one is looked at again.
-        sqlx::query(
-            "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND (context = (SELECT context FROM jobs WHERE id = $1) \
-             OR person = (SELECT person FROM jobs WHERE id = $1))",
-        )
-        .bind(change.job)
-        .execute(&mut **tx)
-        .await?;
+        sqlx::query(WAKE).bind(change.job).execute(&mut **tx).await?;
     }
     Ok(before)
 }
@@ -235,4 +234,24 @@ pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str, already: 
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    /// A job ends often, and a budget may have set all of a bad day's jobs aside.
+    #[tokio::test]
+    async fn who_waited_for_an_end_is_found_by_context_and_person() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", super::WAKE));
+        let rows = sqlx::query(explain).bind("x").fetch_all(&mut opened.writer).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        for index in ["jobs_parked_within (context=?)", "jobs_parked_for (person=?)"] {
+            assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:#?}");
+        }
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN") || step.contains("jobs_parked ")), "{plan:#?}");
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::errors::Result;
-use super::{Store, rows};
+use super::{Store, queue, rows};
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
 use crate::model::pause::Paused;
@@ -17,9 +17,6 @@ const LANES: u32 = 256;
 /// Jobs that are looked at in all, and of one lane at least.
 const JOBS: usize = 2048;
 const OF_LANE: usize = 8;
-
-/// After so long a job counts as one priority higher, again and again.
-const AGEING_MS: i64 = 30 * 60 * 1000;
 
 /// Every lane that has a queued job, by walking the index of lanes.
 const ALL_LANES: &str = "WITH RECURSIVE walk (lane) AS ( \
@@ -136,7 +133,8 @@ fn order(mut lanes: Vec<Lane>, now: Timestamp) -> Vec<String> {
     let mut heads = BinaryHeap::new();
     let head = |lane: &Lane, at: usize| {
         let job = lane.jobs.front().filter(|job| job.due <= now.0)?;
-        Some(Reverse((job.rank - (now.0 - job.since) / AGEING_MS, lane.served_at, job.since, job.id.clone(), at)))
+        let aged = (now.0 - job.since) / queue::AGE.as_millis() as i64;
+        Some(Reverse(((job.rank - aged).max(0), lane.served_at, job.since, job.id.clone(), at)))
     };
     heads.extend(lanes.iter().enumerate().filter_map(|(at, lane)| head(lane, at)));
     let (mut order, mut turn) = (Vec::new(), now.0);

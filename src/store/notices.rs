@@ -64,6 +64,21 @@ pub(super) async fn open(conn: &mut Conn, kind: NoticeKind) -> Result<Vec<Notice
     found.iter().map(notice).collect()
 }
 
+/// What is said of one thing and not settled.
+pub(super) async fn about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
+    let mut found = Vec::new();
+    // By kind and thing, which is the index.
+    for kind in NoticeKind::ALL {
+        let row = sqlx::query("SELECT * FROM notices WHERE kind = $1 AND about = $2 AND settled_at IS NULL")
+            .bind(kind.as_str())
+            .bind(about)
+            .fetch_optional(&mut *conn)
+            .await?;
+        found.extend(row.as_ref().map(notice).transpose()?);
+    }
+    Ok(found)
+}
+
 /// What was tried on a subject since its count was last reset, for a person who takes over.
 pub(super) async fn tried(conn: &mut Conn, subject: &str) -> Result<Value> {
     let found = sqlx::query(

@@ -65,7 +65,7 @@ impl Store {
             .await?;
         let Some(row) = lifted else { return Ok(false) };
         let in_force = row.try_get::<Option<i64>, _>("until_at")?.is_none_or(|until| until > now.0);
-        queue::unpark(&mut tx, None).await?;
+        queue::unpark(&mut tx).await?;
         tx.commit().await?;
         drop(writer);
         self.wake();

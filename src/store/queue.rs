@@ -82,7 +82,7 @@ pub enum Released {
 }
 
 /// How long a job waits to count as one class of priority more.
-const AGE: Duration = Duration::from_mins(30);
+pub(super) const AGE: Duration = Duration::from_mins(30);
 
 /// For how long it is remembered when a lane was served; by then it has waited as long as any.
 pub(super) const TURNS: Duration = Duration::from_hours(24);
@@ -114,18 +114,15 @@ fn heads(loose: usize) -> String {
     HEADS.replace("{LOOSE}", &more)
 }
 
-/// Lets jobs be asked again that a gate had set aside: one, or all.
-pub(super) async fn unpark(tx: &mut Tx<'_>, job: Option<&str>) -> Result<u64> {
-    let parked = sqlx::query("UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ($1 IS NULL OR id = $1)")
-        .bind(job)
-        .execute(&mut **tx)
-        .await?;
-    Ok(parked.rows_affected())
+/// Lets all jobs be asked again that a gate had set aside.
+pub(super) async fn unpark(tx: &mut Tx<'_>) -> Result<()> {
+    sqlx::query("UPDATE jobs SET not_before = 0 WHERE not_before > 0").execute(&mut **tx).await?;
+    Ok(())
 }
 
 impl Store {
     /// Queued jobs that are due and not paused, at most one of a lane, in the fair order: by priority, of which a job
-    /// gains a class for every half hour that it waits; then lanes in turns; then by time. `loose` names the rules that
+    /// gains a class for every half hour that it waits, up to that of people; then lanes in turns; then by time. `loose` names the rules that
     /// allow more than one unfinished run on a context: their jobs are candidates though one is under way.
     pub async fn candidates(&self, limit: u32, loose: &[String]) -> Result<Vec<Job>> {
         let mut conn = self.inner.readers.acquire().await?;
@@ -168,7 +165,7 @@ impl Store {
     pub async fn unpark_all(&self) -> Result<()> {
         let mut writer = self.inner.writer.lock().await;
         let mut tx = begin(&mut writer).await?;
-        unpark(&mut tx, None).await?;
+        unpark(&mut tx).await?;
         tx.commit().await?;
         drop(writer);
         self.wake();

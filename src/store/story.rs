@@ -8,13 +8,13 @@ use sqlx::{AssertSqlSafe, Row};
 use super::errors::Result;
 use super::lists::{Page, PageRequest, cut, limit, open_cursor};
 use super::sqlite::Conn;
-use super::{Store, rows};
+use super::{Store, notices, pauses, rows};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::id::first_id;
 use crate::model::job::Job;
-use crate::model::notice::{Notice, NoticeKind};
-use crate::model::pause::{Pause, Paused};
+use crate::model::notice::Notice;
+use crate::model::pause::Pause;
 use crate::model::subject::{Facts, KnownSubject};
 
 /// Rows of each sort that a story has at most: the newest.
@@ -108,9 +108,9 @@ impl Store {
         let about: BTreeSet<&String> =
             sought.subjects.iter().chain(jobs.found.iter().map(|job| &job.subject)).collect();
         for subject in about {
-            notices.extend(notices_about(&mut conn, subject).await?);
+            notices.extend(notices::about(&mut conn, subject).await?);
         }
-        let pauses = pauses(&mut conn, self.inner.clock.now()).await?;
+        let pauses = pauses::in_force(&mut conn, self.inner.clock.now()).await?;
         let Jobs { found: mut jobs, .. } = jobs;
         let Deliveries { found: mut deliveries, .. } = deliveries;
         jobs.sort_by(|left, right| left.id.cmp(&right.id));
@@ -259,46 +259,6 @@ async fn texts(conn: &mut Conn, sql: &'static str, values: &[&str]) -> Result<BT
 
 fn known(row: &SqliteRow) -> Result<KnownSubject> {
     Ok(KnownSubject { key: row.try_get("key")?, facts: rows::json("subjects", "facts", row.try_get("facts")?)? })
-}
-
-async fn pauses(conn: &mut Conn, now: Timestamp) -> Result<Vec<Pause>> {
-    let sql = "SELECT * FROM pauses WHERE until_at IS NULL OR until_at > $1 ORDER BY since_at";
-    let found = sqlx::query(sql).bind(now.0).fetch_all(conn).await?;
-    found
-        .iter()
-        .map(|row| {
-            Ok(Pause {
-                what: Paused::new(row.try_get("scope")?, row.try_get("name")?)
-                    .map_err(|detail| rows::corrupt("pauses", "scope", detail))?,
-                reason: row.try_get("reason")?,
-                by: row.try_get("by_whom")?,
-                since: Timestamp(row.try_get("since_at")?),
-                until: row.try_get::<Option<i64>, _>("until_at")?.map(Timestamp),
-            })
-        })
-        .collect()
-}
-
-async fn notices_about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
-    let mut notices = Vec::new();
-    for kind in NoticeKind::ALL {
-        let sql = "SELECT * FROM notices WHERE kind = $1 AND about = $2 AND settled_at IS NULL";
-        let row = sqlx::query(sql).bind(kind.as_str()).bind(about).fetch_optional(&mut *conn).await?;
-        if let Some(row) = row {
-            notices.push(Notice {
-                id: row.try_get("id")?,
-                kind,
-                about: row.try_get("about")?,
-                rule: row.try_get("rule")?,
-                job: row.try_get("job")?,
-                said_at: Timestamp(row.try_get("said_at")?),
-                settled_at: None,
-                text: row.try_get("text")?,
-                details: rows::json("notices", "details", row.try_get("details")?)?,
-            });
-        }
-    }
-    Ok(notices)
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ async fn people_go_first_and_waiting_lifts_the_others_up_to_them() {
     }
     let order = async || {
         let candidates = house.store.candidates(9, &[]).await.unwrap();
+        let ids: Vec<_> = candidates.iter().map(|job| job.id.clone()).collect();
+        assert_eq!(house.store.line(&[]).await.unwrap().order(), ids, "what is shown is what is done");
         candidates.into_iter().map(|job| job.rule).collect::<Vec<_>>()
     };
     assert_eq!(order().await, ["people", "background", "urgent", "normal"]);

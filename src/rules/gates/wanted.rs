@@ -83,6 +83,9 @@ pub(super) fn settle(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String,
         pass("it has waited for checks as long as it may")
     } else if checks.unfinished > 0 {
         Said::Wait(format!("{} of the commit's checks have not ended", checks.unfinished), None)
+    } else if job.sha.is_some() && checks.last_seen.is_none() {
+        // Right after a push there are none: that nothing is red or runs means nothing yet.
+        Said::Wait("no check of the commit is known yet".to_owned(), Some(job.settled_by))
     } else if let Some(at) = quiet_at.filter(|at| *at > snapshot.now) {
         Said::Wait("every check has ended; another may follow".to_owned(), Some(at))
     } else {

@@ -24,7 +24,7 @@ use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::{DeliveryOutcome, DeliveryRecord, SourceKind};
 use hookrun::model::id::new_id;
 use hookrun::model::job::Job;
-use hookrun::model::policy::{Policy, Terms};
+use hookrun::model::policy::Terms;
 use hookrun::model::subject::{Facts, SubjectLookup};
 use hookrun::rules::gates;
 use hookrun::rules::{JobContext, Live, Places, Told, compile};
@@ -156,6 +156,7 @@ impl Room {
 
     /// Asks the real gates about a job.
     async fn release(&self, job: &Job) -> Released {
+        let policy = self.rules.now().policy(&job.rule);
         let request = Release {
             job: job.id.clone(),
             revision: self.house.job(&job.id).await.revision,
@@ -163,9 +164,9 @@ impl Room {
             note: String::new(),
             told: None,
             classes: CREATE.to_vec(),
-            policy: Policy::default(),
+            policy: policy.clone(),
         };
-        self.house.store.release(request, |snapshot| gates::ask(snapshot, &Policy::default())).await.unwrap()
+        self.house.store.release(request, |snapshot| gates::ask(snapshot, &policy)).await.unwrap()
     }
 
     /// Releases a job that must go, and starts its run.

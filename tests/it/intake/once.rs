@@ -6,11 +6,13 @@ use hookrun::intake::Door;
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::DeliveryOutcome::{Accepted, Duplicate, Unmatched};
 use hookrun::model::delivery::SourceKind;
+use hookrun::model::job::Job;
 use hookrun::rules::Places;
+use hookrun::store::Released;
 use hookrun::webhook::verify;
 use serde_json::json;
 
-use super::told::{check, sha};
+use super::told::{MIA, begun, check, push, sha};
 use super::{FIX, Room, by_header, github};
 use crate::webhook_support::{NOW, signed};
 
@@ -88,6 +90,48 @@ async fn twenty_failed_checks_of_a_commit_are_one_job_that_names_them_all() {
     assert_eq!((jobs.len(), jobs[0].events), (1, 20));
     let names: Vec<_> = (1..=20).map(|id| format!("check-{id}")).collect();
     assert_eq!(room.prompt(&jobs[0]).await, format!("Fix {}: {}.", sha(1), names.join(" ")));
+}
+
+#[tokio::test]
+async fn red_leg_while_siblings_run_waits_for_them_and_names_all_that_failed() {
+    let room = Room::new(&format!("{FIX}settle = \"checks\"\n")).await;
+    room.send("check_run", &begun(2, &sha(1), "fix")).await;
+    let job = room.queued("check_run", &check(1, &sha(1), Some("fix"), "failure")).await;
+    room.advance(120);
+    waits(&room, &job, "1 of the commit's checks have not ended").await;
+    room.send("check_run", &check(2, &sha(1), Some("fix"), "failure")).await;
+    room.advance(29);
+    waits(&room, &job, "settling").await;
+    room.advance(1);
+    assert_eq!(room.prompt(&job).await, format!("Fix {}: check-1 check-2.", sha(1)));
+    room.run(&job, 1).await;
+}
+
+#[tokio::test]
+async fn zero_check_runs_right_after_push_neither_go_at_once_nor_wait_beyond_settle_max() {
+    let rule = "[[rule]]\nname = \"look\"\non = [\"push\"]\nrepos = [\"acme/*\"]\nwho = [\"anyone\"]\n\
+                settle = \"checks\"\nsettle_max = \"20m\"\nprompt = \"Look.\"\n";
+    let room = Room::new(rule).await;
+    let job = room.queued("push", &push(&sha(1), "fix", MIA)).await;
+    waits(&room, &job, "settling").await;
+    room.advance(20 * 60 - 1);
+    waits(&room, &job, "no check of the commit is known yet").await;
+    room.advance(1);
+    room.run(&job, 1).await;
+    // The first check that is told counts, and not that there was none before.
+    let job = room.queued("push", &push(&sha(2), "other", MIA)).await;
+    room.send("check_run", &check(1, &sha(2), Some("other"), "success")).await;
+    room.advance(29);
+    waits(&room, &job, "settling").await;
+    room.advance(1);
+    room.run(&job, 2).await;
+}
+
+async fn waits(room: &Room, job: &Job, why: &str) {
+    match room.release(job).await {
+        Released::Waits { reason, .. } => assert!(reason.contains(why), "{reason}"),
+        other => panic!("it does not wait: {other:?}"),
+    }
 }
 
 #[tokio::test]

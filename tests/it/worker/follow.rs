@@ -39,6 +39,20 @@ async fn a_run_is_followed_to_its_end_with_result_and_changes() {
 }
 
 #[tokio::test]
+async fn complete_with_no_pr_is_an_end_like_any_other() {
+    // Its repository is not known to it: it opens no change.
+    let bench = Bench::new().await;
+    let (job, _) = running(&bench).await;
+    bench.advance(5);
+    follow(&bench).await;
+    let done = bench.find(&job).await;
+    assert_eq!(done.state, JobState::Succeeded);
+    assert!(done.run.unwrap().pull_requests.is_empty());
+    bench.advance(5);
+    assert_eq!(follow(&bench).await, None, "nobody waits for a change that never comes");
+}
+
+#[tokio::test]
 async fn every_end_has_its_state() {
     for (word, state) in [
         ("COMPLETE", JobState::Succeeded),
