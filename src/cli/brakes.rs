@@ -35,7 +35,7 @@ pub(super) struct ResumeArguments {
     /// all, rule:NAME, repo:acme/widgets, source:NAME or subject:KEY
     #[arg(default_value = "all")]
     what: String,
-    /// Lift it without asking
+    /// Lift it without asking; without a terminal nobody is asked either
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub(super) async fn pause(arguments: PauseArguments, printer: Printer) -> anyhow
     let pause = &answer["pause"];
     let until = match when(&pause["until"], now()) {
         until if until.is_empty() => "until somebody lifts it".to_owned(),
-        until => format!("over {until}"),
+        until => format!("ends {until}"),
     };
     let paused = printer.paint(Style::Warn, format_args!("paused: {}", text(&pause["what"])));
     Printer::line(format_args!("{paused}, {until}"));

@@ -3,11 +3,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Exit;
 use super::brakes::json_of;
 use super::printer::{Printer, Style};
 use super::remote::{Remote, RemoteArguments};
 use super::table::{Table, short, text, when};
+use super::{Exit, tell};
 use crate::model::clock::{Clock, SystemClock};
 
 /// Jobs that `hookrun jobs` shows when nobody says how many.
@@ -62,13 +62,19 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
     ));
     for pause in list(&status["pauses"]) {
         let until = Some(when(&pause["until"], now())).filter(|until| !until.is_empty());
-        let until = until.map_or("until it is lifted".to_owned(), |until| format!("over {until}"));
-        let said =
-            format!("paused: {} by {}, {until}. {}", text(&pause["what"]), text(&pause["by"]), text(&pause["reason"]));
-        Printer::line(printer.paint(Style::Warn, said.trim_end()));
+        let until = until.map_or("until somebody lifts it".to_owned(), |until| format!("ends {until}"));
+        let reason = Some(text(&pause["reason"])).filter(|reason| !reason.is_empty());
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let said = format!("paused: {} by {}, {until}{reason}", text(&pause["what"]), text(&pause["by"]));
+        Printer::line(printer.paint(Style::Warn, said));
     }
     for trouble in list(&status["problems"]) {
-        Printer::line(printer.paint(Style::Warn, format_args!("! {}", text(&trouble["message"]))));
+        let help = Some(text(&trouble["help"])).filter(|help| !help.is_empty());
+        let help = help.map_or_else(String::new, |help| format!(": {help}"));
+        Printer::line(printer.paint(Style::Warn, format_args!("! {}{help}", text(&trouble["message"]))));
+        for line in tell::lines(trouble["text"].as_str().unwrap_or_default().trim_end()) {
+            Printer::line(format_args!("  {line}"));
+        }
     }
     for notice in list(&status["notices"]) {
         Printer::line(

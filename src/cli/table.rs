@@ -59,7 +59,7 @@ pub(super) fn short(value: &Value, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// How far a time of an answer lies from `now`, itself as the answers spell it: `"in 4 min"`, `"3 h ago"`.
+/// How far a time of an answer lies from `now`, itself as the answers spell it: `"in 4 min"`, `"3 h 5 min ago"`.
 pub(super) fn when(value: &Value, now: jiff::Timestamp) -> String {
     let Some(at) = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()) else {
         return String::new();
@@ -76,7 +76,14 @@ pub(super) fn when(value: &Value, now: jiff::Timestamp) -> String {
 fn spelled(span: Duration) -> String {
     // Rounded, so that four hours that have just begun are four.
     let seconds = (span.as_millis() as u64 + 500) / 1000;
-    let (size, name) =
-        [(86_400, "d"), (3600, "h"), (60, "min")].into_iter().find(|(size, _)| seconds >= *size).unwrap_or((1, "s"));
-    format!("{} {name}", seconds / size)
+    // The next smaller unit counts as well: just under four hours is not three.
+    let (size, name, less) = match seconds {
+        86_400.. => (86_400, "d", Some((3600, "h"))),
+        3600.. => (3600, "h", Some((60, "min"))),
+        60.. => (60, "min", None),
+        _ => (1, "s", None),
+    };
+    let rest = less.map(|(less, name)| (seconds % size / less, name)).filter(|(count, _)| *count > 0);
+    let rest = rest.map_or_else(String::new, |(count, name)| format!(" {count} {name}"));
+    format!("{} {name}{rest}", seconds / size)
 }

@@ -11,6 +11,7 @@ use super::{Door, Intake};
 use crate::model::acceptance::Accepted;
 use crate::model::clock::Timestamp;
 use crate::model::decision::{Ruling, Verdict};
+use crate::model::delivery::SourceKind;
 use crate::model::event::Event;
 use crate::model::id::new_id;
 use crate::model::job::JobRequest;
@@ -266,6 +267,14 @@ impl Intake {
             first.get_or_insert((door, delivery));
         }
         first.ok_or_else(|| {
+            if kind == SourceKind::Jira {
+                // Jira has no header of its own, so a body without its headers looks like it.
+                return Unexplained::NoSource(
+                    "no header tells its host: GitHub's X-GitHub-Event or GitLab's X-Gitlab-Event; without one it could \
+                     only be Jira's, and no source of that kind is configured"
+                        .to_owned(),
+                );
+            }
             let kind = kind.as_str();
             Unexplained::NoSource(format!("its headers are those of {kind}, and no source of that kind is configured"))
         })

@@ -12,6 +12,7 @@ use super::subject::Facts;
 
 /// Everything that the gates look at, read in the transaction that releases the job.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other, each for one gate")]
 pub struct Snapshot {
     /// The job as it stands.
     pub job: Job,

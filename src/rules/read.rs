@@ -74,6 +74,10 @@ impl Reader<'_> {
 
     /// Reports a value of the wrong type.
     pub(super) fn mistyped(&mut self, name: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
+        self.mistyped_with(name, value, wanted, None);
+    }
+
+    fn mistyped_with(&mut self, name: &str, value: &Spanned<DeValue<'_>>, wanted: &str, help: Option<String>) {
         let given = match value.get_ref() {
             DeValue::String(_) => "text",
             DeValue::Integer(_) | DeValue::Float(_) => "a number",
@@ -82,7 +86,7 @@ impl Reader<'_> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.wrong(value.span(), format!("\"{name}\" must be {wanted}, not {given}"), None);
+        self.wrong(value.span(), format!("\"{name}\" must be {wanted}, not {given}"), help);
     }
 }
 
@@ -107,7 +111,12 @@ impl<T: Read> Read for Vec<At<T>> {
         if let DeValue::Array(items) = value.get_ref() {
             return Some(items.iter().filter_map(|item| reader.at(name, item)).collect());
         }
-        reader.mistyped(name, value, "a list");
+        // One word where a list is wanted is the usual slip.
+        let help = match value.get_ref() {
+            DeValue::String(text) => Some(format!("write [{:?}]", text.as_ref())),
+            _ => None,
+        };
+        reader.mistyped_with(name, value, "a list", help);
         None
     }
 }

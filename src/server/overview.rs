@@ -72,7 +72,7 @@ impl Admin {
             0 => {}
             held => add(
                 format!("{held} {} for a person", if held == 1 { "job waits" } else { "jobs wait" }),
-                "open it to see why; then retry or cancel it, or say which run is its own",
+                "open it to see why; then approve, retry or cancel it, or say which run is its own",
                 None,
             ),
         }

@@ -137,7 +137,7 @@ fn answer(admin: &Admin, rule: &str, deliveries: u64, asked: u64, acted: u64, mi
     let rules = (admin.rules)().rules;
     let Some(known) = rules.iter().find(|known| known.name == rule) else {
         let near = nearest(rule, rules.iter().map(|known| known.name.as_str()));
-        let near = near.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+        let near = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean \"{near}\"?"));
         return format!("There is no rule \"{rule}\" in force{near}");
     };
     let mode = match known.mode.as_str() {
