@@ -54,11 +54,19 @@ impl Bench {
         })
     }
 
-    /// The sources of the settings file, or one of each kind when there is none; `None` when the settings are wrong.
+    /// The sources of the settings file, and a plain one of each kind that it has none of, so that a test of the rules needs
+    /// no settings; `None` when the settings are wrong.
     pub(super) fn doors(&self, printer: Printer) -> anyhow::Result<Option<Vec<Door>>> {
         let Some(config) = &self.config else { return Ok(Some(plain_doors()?)) };
         let Some(settings) = settings::of_file(config, printer) else { return Ok(None) };
-        Ok(Some(settings.sources.values().map(app::door).collect::<anyhow::Result<_>>()?))
+        let mut doors = settings.sources.values().map(app::door).collect::<anyhow::Result<Vec<_>>>()?;
+        for plain in plain_doors()? {
+            let told = doors.iter().any(|door| door.spec.kind == plain.spec.kind || door.spec.name == plain.spec.name);
+            if !told {
+                doors.push(plain);
+            }
+        }
+        Ok(Some(doors))
     }
 
     /// An intake on a new, empty store.

@@ -22,7 +22,7 @@ pub(super) struct TestArguments {
     /// The rules, a file or a folder; if not given, those of the settings file, else config/rules.toml
     #[arg(long, value_name = "PATH")]
     rules: Option<PathBuf>,
-    /// The settings file, for its sources; if not given, there is one plain source of each kind
+    /// The settings file, for its sources; kinds that it has none of get a plain one
     #[arg(long, value_name = "FILE", env = "HOOKRUN_CONFIG")]
     config: Option<PathBuf>,
     /// Print the results as JSON

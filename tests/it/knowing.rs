@@ -101,6 +101,10 @@ async fn from_an_idea_for_a_rule_to_what_it_would_have_done_without_sending_anyt
     assert!(tested.status.success(), "{}", out(&tested));
     assert!(out(&tested).contains("ok      main too"), "{}", out(&tested));
     assert_eq!(asked.daemon.get("jobs").await["items"], serde_json::json!([]));
+    // The shipped rules ask about three hosts, and these settings have a source of one.
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/rules.toml");
+    let tested = run(&folder, &["test", "--rules", shipped.to_str().unwrap(), "--config", "hookrun.toml"], &[]);
+    assert!(out(&tested).contains("11 tests, all hold"), "{}", out(&tested));
 }
 
 #[tokio::test]
