@@ -45,13 +45,17 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 
     /// The machine's wall time: only for the tolerance of signed timestamps and for display.
     fn wall(&self) -> Timestamp;
+
+    /// Takes over the time of a database that several machines share: it is `at` now, or a little later. A clock that is
+    /// held does not move by it.
+    fn follow(&self, _at: Timestamp) {}
 }
 
 /// The real clock: wall time read at start, advanced by the monotonic clock.
 #[derive(Debug)]
 pub struct SystemClock {
     started: Instant,
-    started_at: i64,
+    started_at: AtomicI64,
     latest: AtomicI64,
 }
 
@@ -60,7 +64,7 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask the machine for the time")]
     pub fn new() -> Self {
         let started_at = wall_millis();
-        Self { started: Instant::now(), started_at, latest: AtomicI64::new(started_at) }
+        Self { started: Instant::now(), started_at: AtomicI64::new(started_at), latest: AtomicI64::new(started_at) }
     }
 }
 
@@ -72,12 +76,19 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let now = self.started_at.saturating_add(millis(self.started.elapsed()));
+        let now = self.started_at.load(Ordering::Relaxed).saturating_add(millis(self.started.elapsed()));
         Timestamp(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     fn wall(&self) -> Timestamp {
         Timestamp(wall_millis())
+    }
+
+    fn follow(&self, at: Timestamp) {
+        let started_at = at.0.saturating_sub(millis(self.started.elapsed()));
+        self.started_at.store(started_at, Ordering::Relaxed);
+        // The other's time counts, even if ours was ahead until now.
+        self.latest.store(at.0, Ordering::Relaxed);
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row;
-
+use super::db::{Tx, many, query, runs};
 use super::errors::{Result, StoreError};
 use super::joining::{Arriving, Jobs, Standing};
-use super::sqlite::Tx;
 use super::writer::Prepared;
-use super::{rows, sql, stale, subjects};
+use super::{rows, stale, subjects};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::model::clock::Timestamp;
 use crate::model::decision::Ruling;
@@ -16,7 +14,7 @@ use crate::model::delivery::DeliveryOutcome;
 
 /// Writes a group of deliveries, in the order in which they arrived.
 /// Answers also whether the queue has to be looked at.
-pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<(Vec<Accepted>, bool)> {
+pub(super) async fn group(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Result<(Vec<Accepted>, bool)> {
     let learnt = subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
     // Before the claims: the delivery that makes a job pointless may ask for the one that takes its place.
     let on_stale = group.iter().rev().map(|it| &it.acceptance.on_stale).find(|rules| !rules.is_empty());
@@ -35,14 +33,14 @@ pub(super) async fn group(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -
 }
 
 /// Claims what nobody has claimed; the answer holds each fresh claim once, for the first in the group that wants it.
-async fn claim(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<HashSet<(String, String)>> {
+async fn claim(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Result<HashSet<(String, String)>> {
     let mut wanted = HashSet::new();
     let requests =
         group.iter().flat_map(|it| &it.acceptance.requests).map(|(_, request)| (&request.rule, &request.happening));
     let distinct: Vec<_> = requests.filter(|claim| wanted.insert(*claim)).collect();
     for (_, request) in group.iter().flat_map(|it| &it.acceptance.requests) {
         let Some(held) = request.claim_for else { continue };
-        sqlx::query("DELETE FROM claims WHERE rule = $1 AND happening = $2 AND claimed_at <= $3")
+        query("DELETE FROM claims WHERE rule = $1 AND happening = $2 AND claimed_at <= $3")
             .bind(&request.rule)
             .bind(&request.happening)
             .bind(now.minus(held).0)
@@ -50,8 +48,8 @@ async fn claim(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<Ha
             .await?;
     }
     let mut claimed = HashSet::new();
-    for run in sql::runs(&distinct) {
-        let mut query = sql::many(
+    for run in runs(&distinct) {
+        let mut query = many(
             "INSERT INTO claims (rule, happening, claimed_at)",
             run.len(),
             3,
@@ -69,7 +67,7 @@ async fn claim(tx: &mut Tx<'_>, group: &[Prepared], now: Timestamp) -> Result<Ha
 
 /// Carries out what the rules asked for one delivery and finishes their verdicts.
 async fn settle<'g>(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     Prepared { acceptance, .. }: &'g Prepared,
     claimed: &mut HashSet<(String, String)>,
     jobs: &mut Jobs<'g>,
@@ -132,10 +130,10 @@ fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
     }
 }
 
-async fn write_deliveries(tx: &mut Tx<'_>, group: &[Prepared], accepted: &[Accepted]) -> Result<()> {
+async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]) -> Result<()> {
     let pairs: Vec<_> = group.iter().zip(accepted).collect();
-    for run in sql::runs(&pairs) {
-        let mut query = sql::many(
+    for run in runs(&pairs) {
+        let mut query = many(
             "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
              kind, subject, repo, outcome, reason, verdicts, sha, happening)",
             run.len(),
@@ -167,9 +165,9 @@ async fn write_deliveries(tx: &mut Tx<'_>, group: &[Prepared], accepted: &[Accep
     Ok(())
 }
 
-async fn write_bodies(tx: &mut Tx<'_>, group: &[Prepared]) -> Result<()> {
-    for run in sql::runs(group) {
-        let mut query = sql::many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
+async fn write_bodies(tx: &mut Tx, group: &[Prepared]) -> Result<()> {
+    for run in runs(group) {
+        let mut query = many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
         for Prepared { acceptance, body } in run {
             query = query
                 .bind(&acceptance.id)

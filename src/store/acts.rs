@@ -1,7 +1,7 @@
 //! What a person, or the worker for want of one, does to a job: hold, cancel, retry.
 
+use super::db::query;
 use super::errors::{Result, StoreError};
-use super::sqlite::begin;
 use super::{Store, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
@@ -11,8 +11,7 @@ use crate::model::policy::Priority;
 impl Store {
     /// Holds a queued or uncertain job for a person. With a revision, only if it has not changed since.
     pub async fn hold(&self, job: &str, revision: Option<i64>, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         if let Some(revision) = revision
             && jobs::get(&mut tx, job).await?.revision != revision
         {
@@ -21,30 +20,24 @@ impl Store {
         let from = &[JobState::Queued, JobState::Uncertain];
         let change = jobs::Change { job, from, to: JobState::Held, reason, due_at: None };
         jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// Cancels a job that was not sent.
     pub async fn cancel(&self, job: &str, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let from = &[JobState::Queued, JobState::Held];
         let change = jobs::Change { job, from, to: JobState::Cancelled, reason, due_at: None };
         jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// Repeats an ended job as a new one with its events; a held job goes back to the queue itself. Answers the id of
     /// the job that is queued now. What a person asks for is no attempt.
     pub async fn retry(&self, job: &str) -> Result<String> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let old = jobs::get(&mut tx, job).await?;
         let id = if old.state == JobState::Held {
@@ -96,16 +89,13 @@ impl Store {
         } else {
             return Err(StoreError::Conflict(format!("job {job} is {} and has not ended", old.state)));
         };
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(id)
     }
 
     /// A person agrees to a job that a gate held for that: it is queued, before all that nobody waits for.
     pub async fn approve(&self, job: &str, by: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let held = jobs::get(&mut tx, job).await?;
         if !held.waits_for_approval() {
@@ -119,20 +109,17 @@ impl Store {
         let change = jobs::Change { job, from, to: JobState::Queued, reason: &reason, due_at: Some(now) };
         jobs::change(&mut tx, &change, now).await?;
         jobs::promote(&mut tx, &held).await?;
-        sqlx::query("UPDATE jobs SET approved = 1 WHERE id = $1").bind(job).execute(&mut *tx).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        query("UPDATE jobs SET approved = 1 WHERE id = $1").bind(job).execute(&mut *tx).await?;
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// Cancels the jobs that nobody agreed to in time; how many.
     pub async fn expire_approvals(&self) -> Result<u64> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let sql = format!("{} WHERE j.hold_until <= $1 AND j.state = 'held' ORDER BY j.hold_until", rows::JOB);
-        let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).fetch_all(&mut *tx).await?;
+        let found = query(sql).bind(now.0).fetch_all(&mut *tx).await?;
         for row in &found {
             let job = rows::job(row)?;
             let wait = job.gates.last().and_then(|gate| gate.inputs.get("wait")?.as_str());
@@ -142,10 +129,10 @@ impl Store {
             let change = jobs::Change { job: &job.id, from, to: JobState::Cancelled, reason: &reason, due_at: None };
             jobs::change(&mut tx, &change, now).await?;
         }
-        tx.commit().await?;
-        drop(writer);
-        if !found.is_empty() {
-            self.wake();
+        if found.is_empty() {
+            tx.commit().await?
+        } else {
+            tx.commit_and_wake().await?
         }
         Ok(found.len() as u64)
     }

@@ -1,9 +1,7 @@
 //! What a person asks of a run that is there: to stop, to be let go on, or to do something more. Each is a job.
 
-use sqlx::Row;
-
+use super::db::query;
 use super::errors::{Result, StoreError};
-use super::sqlite::begin;
 use super::{Store, jobs};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
@@ -28,11 +26,10 @@ impl Store {
     /// is answered: a second click is no second call. Other words to the same run are refused until the first are sent.
     pub async fn ask_of_run(&self, of: &Job, asking: &Asking<'_>) -> Result<String> {
         let Asking { action, run, reason, words } = *asking;
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let key = format!("{}:{run}", action.as_str());
-        let open = sqlx::query("SELECT id, message FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
+        let open = query("SELECT id, message FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
             .bind(&of.rule)
             .bind(&key)
             .fetch_optional(&mut *tx)
@@ -76,9 +73,7 @@ impl Store {
             reason,
         };
         jobs::insert(&mut tx, &[new], now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(id)
     }
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Row};
 
+use super::Store;
 use super::calls::{self, CallId};
-use super::errors::Result;
+use super::db::{Conn, Tx, many, query, runs};
+use super::errors::{Result, StoreError};
 use super::notices::{self, Saying};
-use super::sqlite::{Conn, Tx, begin};
-use super::{Store, sql};
 use crate::model::clock::Timestamp;
 use crate::model::gate::{BudgetUse, Snapshot};
 use crate::model::job::Job;
@@ -46,11 +45,11 @@ pub(super) async fn use_of(
 
 /// Charges every scope that the job has, whatever limits there are: one that is written later counts what was before.
 /// A budget counts from when the call began, so its rows have ended from the start.
-pub(super) async fn charge(tx: &mut Tx<'_>, call: &CallId, job: &Job, now: Timestamp) -> Result<()> {
+pub(super) async fn charge(tx: &mut Tx, call: &CallId, job: &Job, now: Timestamp) -> Result<()> {
     let named = Scope::ALL.into_iter().filter_map(|scope| job.name_in(scope).map(|name| scope.budget(name)));
     let budgets: Vec<String> = named.collect();
-    for run in sql::runs(&budgets) {
-        let mut query = sql::many("INSERT INTO calls (id, class, purpose, began_at, ended_at)", run.len(), 5, "");
+    for run in runs(&budgets) {
+        let mut query = many("INSERT INTO calls (id, class, purpose, began_at, ended_at)", run.len(), 5, "");
         for budget in run {
             query = query.bind(&call.0).bind(budget).bind(&job.id).bind(now.0).bind(now.0);
         }
@@ -60,13 +59,13 @@ pub(super) async fn charge(tx: &mut Tx<'_>, call: &CallId, job: &Job, now: Times
 }
 
 /// Gives back what a job was charged, because nothing was started; whether there was anything.
-pub(super) async fn give_back(tx: &mut Tx<'_>, job: &str) -> Result<bool> {
-    let delete = sqlx::query("DELETE FROM calls WHERE purpose = $1 AND class LIKE '%:%'");
-    Ok(delete.bind(job).execute(&mut **tx).await?.rows_affected() > 0)
+pub(super) async fn give_back(tx: &mut Tx, job: &str) -> Result<bool> {
+    let delete = query("DELETE FROM calls WHERE purpose = $1 AND class LIKE '%:%'");
+    Ok(delete.bind(job).execute(&mut **tx).await? > 0)
 }
 
 /// Says once that a budget comes to its end: when a job that is charged to it uses the last fifth.
-pub(super) async fn warn(tx: &mut Tx<'_>, snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Result<()> {
+pub(super) async fn warn(tx: &mut Tx, snapshot: &Snapshot, policy: &Policy, now: Timestamp) -> Result<()> {
     for each in rates(&snapshot.job, policy) {
         let Some(before) = snapshot.budgets.iter().find(|it| it.scope == each.scope && each.is(it)) else { continue };
         let now_used = BudgetUse { used: before.used + 1, ..*before };
@@ -131,15 +130,15 @@ pub(super) async fn running_in(conn: &mut Conn, scope: Scope, name: &str, beside
         Scope::Person => "person = $1",
     };
     let sql = format!("SELECT COUNT(*) AS running FROM jobs WHERE active = 1 AND {column} AND id <> $2");
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(name).bind(beside).fetch_one(conn).await?;
-    Ok(row.try_get::<i64, _>("running")? as u32)
+    let row = query(sql).bind(name).bind(beside).fetch_one(conn).await?;
+    Ok(row.try_get::<i64>("running")? as u32)
 }
 
 impl Store {
     /// How much of these limits is used now, each with the name that it is about (`""` for all); in the same order. For
     /// a limit of unfinished runs `per` is zero.
     pub async fn budget_uses(&self, limits: &[(String, Limit)]) -> Result<Vec<BudgetUse>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
         let mut uses = Vec::with_capacity(limits.len());
         for (name, Limit { scope, bound }) in limits {
@@ -156,8 +155,8 @@ impl Store {
 
     /// The names in a scope that have started most within a week, the first of them first.
     pub async fn fullest(&self, scope: Scope, limit: u32) -> Result<Vec<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let found = query(
             "SELECT class FROM calls WHERE class >= $1 AND class < $2 AND began_at > $3 \
              GROUP BY class ORDER BY COUNT(*) DESC, class LIMIT $4",
         )
@@ -176,9 +175,9 @@ impl Store {
 
     /// How many runs each rule has started within a day and within a week, those with most first.
     pub async fn started(&self) -> Result<Vec<Started>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
-        let found = sqlx::query(
+        let found = query(
             "SELECT class, COUNT(*) AS week, SUM(CASE WHEN began_at > $1 THEN 1 ELSE 0 END) AS day FROM calls \
              WHERE class >= 'rule:' AND class < 'rule;' AND began_at > $2 GROUP BY class ORDER BY week DESC, class",
         )
@@ -188,7 +187,7 @@ impl Store {
         .await?;
         let started = found.iter().map(|row| {
             let class: &str = row.try_get("class")?;
-            let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0) as u64);
+            let count = |column| Ok::<_, StoreError>(row.try_get::<i64>(column)?.max(0) as u64);
             let rule = class.strip_prefix("rule:").unwrap_or(class).to_owned();
             Ok(Started { rule, day: count("day")?, week: count("week")? })
         });
@@ -197,8 +196,7 @@ impl Store {
 
     /// Settles the notices of budgets that have room again; how many.
     pub async fn settle_budgets(&self) -> Result<u64> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let mut settled = 0;
         for notice in notices::open(&mut tx, NoticeKind::Budget).await? {

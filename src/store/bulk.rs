@@ -1,10 +1,7 @@
 //! Many jobs at once: what waits within a scope, what runs in it, and cancelling by rule, state and time.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
-
-use super::errors::Result;
-use super::sqlite::begin;
+use super::db::{Query, Row, query};
+use super::errors::{Result, StoreError};
 use super::{Store, rows};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
@@ -54,13 +51,13 @@ impl Store {
     /// How many jobs there are that were never sent, and the oldest of them.
     pub async fn cancellable(&self, filter: &BulkFilter, examples: u32) -> Result<(u64, Vec<Job>)> {
         let chosen = Chosen::of(filter);
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let count = format!("SELECT COUNT(*) AS count FROM jobs j WHERE {}", chosen.sql);
         let row = chosen.bind(&count).fetch_one(&mut *conn).await?;
         let sql = format!("{} WHERE {} ORDER BY j.id LIMIT {examples}", rows::JOB, chosen.sql);
         let found = chosen.bind(&sql).fetch_all(&mut *conn).await?;
         let jobs = found.iter().map(rows::job).collect::<Result<_>>()?;
-        Ok((row.try_get::<i64, _>("count")?.max(0) as u64, jobs))
+        Ok((row.try_get::<i64>("count")?.max(0) as u64, jobs))
     }
 
     /// Cancels the oldest of them, at most `limit` in one transaction; answers how many.
@@ -73,12 +70,9 @@ impl Store {
             "UPDATE jobs SET state = 'cancelled', reason = ${why}, updated_at = ${at}, ended_at = ${at}, \
              revision = revision + 1 WHERE id IN ({ids})"
         );
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
-        let cancelled = chosen.bind(&sql).execute(&mut *tx).await?.rows_affected();
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        let mut tx = self.inner.db.begin().await?;
+        let cancelled = chosen.bind(&sql).execute(&mut *tx).await?;
+        tx.commit_and_wake().await?;
         Ok(cancelled)
     }
 
@@ -94,7 +88,7 @@ impl Store {
              FROM jobs j WHERE {} GROUP BY j.rule ORDER BY j.rule",
             chosen.sql
         );
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(backlog).collect()
     }
 
@@ -102,7 +96,7 @@ impl Store {
     pub async fn waiting_in(&self, what: &Paused, limit: u32) -> Result<Vec<Job>> {
         let chosen = Chosen::waiting_in(what);
         let sql = format!("{} WHERE {} ORDER BY j.id LIMIT {limit}", rows::JOB, chosen.sql);
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(rows::job).collect()
     }
 
@@ -110,7 +104,7 @@ impl Store {
     pub async fn running_in(&self, what: &Paused) -> Result<Vec<Job>> {
         let chosen = Chosen::within(what, "j.active = 1 AND j.state = 'running' AND j.run IS NOT NULL");
         let sql = format!("{} WHERE {} ORDER BY j.id DESC", rows::JOB, chosen.sql);
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let found: Vec<Job> =
             chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(rows::job).collect::<Result<_>>()?;
         let mut seen = std::collections::HashSet::new();
@@ -118,8 +112,8 @@ impl Store {
     }
 }
 
-fn backlog(row: &SqliteRow) -> Result<Backlog> {
-    let count = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0) as u64);
+fn backlog(row: &Row) -> Result<Backlog> {
+    let count = |column| Ok::<_, StoreError>(row.try_get::<i64>(column)?.max(0) as u64);
     let (waiting, within_hour, older) = (count("waiting")?, count("within_hour")?, count("older")?);
     Ok(Backlog {
         rule: row.try_get("rule")?,
@@ -143,8 +137,6 @@ struct Chosen {
     sql: String,
     values: Vec<Value>,
 }
-
-type Query<'a> = sqlx::query::Query<'a, super::sqlite::Db, <super::sqlite::Db as sqlx::Database>::Arguments>;
 
 impl Chosen {
     /// Never sent: one that was sent and is held may have a run that a person must name first.
@@ -208,7 +200,7 @@ impl Chosen {
 
     /// A statement with every value bound. Its text is ours; what is asked for is always bound.
     fn bind(&self, sql: &str) -> Query<'static> {
-        let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+        let mut query = query(sql.to_owned());
         for value in self.values.iter().cloned() {
             query = match value {
                 Value::Text(text) => query.bind(text),

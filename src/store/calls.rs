@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
-
+use super::Store;
+use super::db::{Conn, Tx, many, query};
+use super::replica::APART;
 use super::errors::{Result, StoreError};
-use super::sqlite::{Conn, Tx, begin};
-use super::{Store, sql};
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
 use crate::model::id::new_id;
@@ -50,7 +49,7 @@ pub(super) async fn window_use(
     per: Duration,
     now: Timestamp,
 ) -> Result<(u32, Option<Timestamp>)> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at IS NULL) AS open, \
          (SELECT COUNT(*) FROM calls WHERE class = $1 AND ended_at > $2) AS recent",
     )
@@ -63,20 +62,19 @@ pub(super) async fn window_use(
     // The slot that frees enough room: the oldest of the recent ones, or a later one if the limit has shrunk. When
     // calls under way must end for that, nobody knows when.
     let Some(nth) = used.checked_sub(limit).map(i64::from).filter(|nth| *nth < recent) else { return Ok((used, None)) };
-    let row = sqlx::query(
-        "SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3",
-    )
-    .bind(class)
-    .bind(now.minus(per).0)
-    .bind(nth)
-    .fetch_one(&mut *conn)
-    .await?;
+    let row =
+        query("SELECT ended_at FROM calls WHERE class = $1 AND ended_at > $2 ORDER BY ended_at LIMIT 1 OFFSET $3")
+            .bind(class)
+            .bind(now.minus(per).0)
+            .bind(nth)
+            .fetch_one(&mut *conn)
+            .await?;
     let ended_at = Timestamp(row.try_get("ended_at")?).min(now);
     Ok((used, Some(ended_at.plus(per))))
 }
 
 pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Freeze>> {
-    let rows = sqlx::query("SELECT class, until_at, reason FROM freezes WHERE until_at > $1 ORDER BY class")
+    let rows = query("SELECT class, until_at, reason FROM freezes WHERE until_at > $1 ORDER BY class")
         .bind(now.0)
         .fetch_all(conn)
         .await?;
@@ -112,22 +110,25 @@ pub(super) fn longest_window(limits: &ClassLimits) -> Duration {
 
 /// Begins a call that is charged to every one of these classes; the caller has seen that they have room.
 pub(super) async fn begin_call(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     classes: &[CallClass],
     purpose: &str,
+    replica: &str,
     now: Timestamp,
 ) -> Result<CallId> {
     let id = new_id(now);
-    let mut query = sql::many("INSERT INTO calls (id, class, purpose, began_at)", classes.len(), 4, "");
+    let mut query = many("INSERT INTO calls (id, class, purpose, began_at, replica)", classes.len(), 5, "");
     for class in classes {
-        query = query.bind(&id).bind(class.as_str()).bind(purpose).bind(now.0);
+        query = query.bind(&id).bind(class.as_str()).bind(purpose).bind(now.0).bind(replica);
     }
     query.execute(&mut **tx).await?;
     Ok(CallId(id))
 }
 
-pub(super) async fn end(tx: &mut Tx<'_>, call: &CallId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE calls SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
+/// Ends a call. Where several machines keep the time, it ends by the one that is furthest behind.
+pub(super) async fn end(tx: &mut Tx, call: &CallId, now: Timestamp) -> Result<()> {
+    let now = if tx.is_postgres() { now.plus(APART) } else { now };
+    query("UPDATE calls SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
         .bind(&call.0)
         .bind(now.0)
         .execute(&mut **tx)
@@ -138,54 +139,50 @@ pub(super) async fn end(tx: &mut Tx<'_>, call: &CallId, now: Timestamp) -> Resul
 impl Store {
     /// Takes a slot in each of these classes, all or none.
     pub async fn take_slots(&self, classes: &[CallClass], purpose: &str) -> Result<Slot> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let freezes = freezes_at(&mut tx, now).await?;
         let windows = window_uses(&mut tx, &self.inner.limits, now).await?;
         if let Some((until, reason)) = obstacle(classes, &freezes, &windows) {
             return Ok(Slot::Full { until, reason });
         }
-        let call = begin_call(&mut tx, classes, purpose, now).await?;
+        let call = begin_call(&mut tx, classes, purpose, &self.inner.replica.id, now).await?;
         tx.commit().await?;
         Ok(Slot::Taken(call))
     }
 
     /// Ends a call: its slots are free one window from now.
     pub async fn end_call(&self, call: &CallId) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         end(&mut tx, call, self.inner.clock.now()).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// Freezes a class until a moment; of two freezes the one that ends later counts.
     pub async fn freeze(&self, class: CallClass, until: Timestamp, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        sqlx::query(
+        let mut tx = self.inner.db.begin().await?;
+        query(
             "INSERT INTO freezes (class, until_at, reason) VALUES ($1, $2, $3) ON CONFLICT (class) DO UPDATE SET \
              until_at = excluded.until_at, reason = excluded.reason WHERE excluded.until_at > freezes.until_at",
         )
         .bind(class.as_str())
         .bind(until.0)
         .bind(reason)
-        .execute(&mut *writer)
+        .execute(&mut tx)
         .await?;
-        Ok(())
+        tx.commit().await
     }
 
     /// How every window is used now.
     pub async fn windows(&self) -> Result<Vec<WindowUse>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         window_uses(&mut conn, &self.inner.limits, self.inner.clock.now()).await
     }
 
     /// The classes that are frozen now.
     pub async fn freezes(&self) -> Result<Vec<Freeze>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         freezes_at(&mut conn, self.inner.clock.now()).await
     }
 }

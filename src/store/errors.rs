@@ -38,12 +38,18 @@ pub enum StoreError {
     /// A cursor that no page of ours gave.
     #[error("the cursor is not one of ours")]
     BadCursor,
+    /// The session with the database broke off; for the store it is [`Self::Busy`].
+    #[error("the database went away: {0}")]
+    Lost(String),
+    /// What is stored is not a database any more, or was never one. Nothing can be taken before a person has seen to it.
+    #[error("the database is damaged ({0}): stop hookrun and restore a backup")]
+    Damaged(String),
     /// Anything else.
     #[error("database: {0}")]
-    Database(#[source] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("migration: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The schema is not one that this version of hookrun can bring up to date.
+    #[error("{0}")]
+    Schema(String),
     /// The file or its folder cannot be used.
     #[error("{}: {source}", path.display())]
     File {
@@ -52,20 +58,6 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
-                Self::Busy(error.to_string())
-            }
-            sqlx::Error::Database(database) if super::sqlite::is_busy(database.as_ref()) => {
-                Self::Busy(error.to_string())
-            }
-            _ => Self::Database(error),
-        }
-    }
 }
 
 /// The result of every call of the store.

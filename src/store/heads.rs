@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::db::{Conn, Tx, many, query, runs};
 use super::errors::Result;
-use super::sql;
-use super::sqlite::{Conn, Tx};
 use super::subjects::Known;
 use crate::model::clock::Timestamp;
 use crate::model::subject::SubjectUpdate;
@@ -20,7 +19,7 @@ pub(super) struct Heads<'u> {
 /// Whether a commit is known as a head that the subject of an update has or had. One that is not may be newer than what we
 /// were told of.
 pub(super) async fn was_head(conn: &mut Conn, of: &SubjectUpdate, sha: &str) -> Result<bool> {
-    let known = sqlx::query("SELECT 1 FROM heads WHERE host = $1 AND repo = $2 AND sha = $3 AND subject = $4")
+    let known = query("SELECT 1 FROM heads WHERE host = $1 AND repo = $2 AND sha = $3 AND subject = $4")
         .bind(&of.host)
         .bind(&of.repo)
         .bind(sha)
@@ -33,12 +32,7 @@ pub(super) async fn was_head(conn: &mut Conn, of: &SubjectUpdate, sha: &str) -> 
 impl<'u> Heads<'u> {
     /// Whether the head that is told is old news: it was a head of the subject before, and it is not pushed over the head
     /// that the subject has now. So a push that is told again, or overtaken by a later one, moves nothing back.
-    pub(super) async fn is_old(
-        &self,
-        tx: &mut Tx<'_>,
-        update: &SubjectUpdate,
-        present: Option<&String>,
-    ) -> Result<bool> {
+    pub(super) async fn is_old(&self, tx: &mut Tx, update: &SubjectUpdate, present: Option<&String>) -> Result<bool> {
         let (Some(sha), Some(present)) = (&update.facts.head_sha, present) else { return Ok(false) };
         if sha == present || update.head_before.as_ref() == Some(present) {
             return Ok(false);
@@ -59,15 +53,15 @@ impl<'u> Heads<'u> {
 
     /// Writes them. What is known of the subject counts, not what a delivery repeats of it: a fork stays one though
     /// nobody says so.
-    pub(super) async fn write(self, tx: &mut Tx<'_>, known: &BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
+    pub(super) async fn write(self, tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
         const TOLD: &str = "ON CONFLICT (host, repo, sha, subject) DO UPDATE SET fork = excluded.fork, \
             seen_at = excluded.seen_at";
         const BEFORE: &str = "ON CONFLICT (host, repo, sha, subject) DO NOTHING";
         for (heads, conflict) in [(self.told, TOLD), (self.before, BEFORE)] {
             let heads: Vec<_> = heads.into_iter().collect();
-            for run in sql::runs(&heads) {
+            for run in runs(&heads) {
                 let mut query =
-                    sql::many("INSERT INTO heads (host, repo, sha, subject, fork, seen_at)", run.len(), 6, conflict);
+                    many("INSERT INTO heads (host, repo, sha, subject, fork, seen_at)", run.len(), 6, conflict);
                 for (host, repo, sha, key) in run {
                     let fork = known.get(key).is_some_and(|of| of.facts.fork == Some(true));
                     query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(i64::from(fork)).bind(now.0);

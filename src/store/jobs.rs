@@ -1,10 +1,8 @@
 //! The row of a job: how one is made, and how its state changes, checked every time.
 
-use sqlx::Row;
-
+use super::db::{Conn, Tx, many, query, runs};
 use super::errors::{Result, StoreError};
-use super::sqlite::{Conn, Tx};
-use super::{rows, sql, stale};
+use super::{rows, stale};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState, StaleOn};
 use crate::model::policy::{Action, Priority};
@@ -43,9 +41,9 @@ const WAKE: &str = "UPDATE jobs SET not_before = 0 WHERE id IN ( \
      SELECT p.id FROM jobs e CROSS JOIN jobs p WHERE e.id = $1 AND p.person = e.person AND p.not_before > 0)";
 
 /// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
-pub(super) async fn insert(tx: &mut Tx<'_>, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
-    for run in sql::runs(made) {
-        let mut query = sql::many(
+pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
+    for run in runs(made) {
+        let mut query = many(
             "INSERT INTO jobs (id, rule, source, key, lane, subject, context, file, person, priority, action, target, \
              follows, message, stale_on, repo, sha, failing, state, reason, created_at, due_at, settled_by, \
              updated_at, events, retry_of)",
@@ -94,7 +92,7 @@ pub(super) fn lane(priority: Priority, action: Action, (rule, repo, source): (&s
 
 /// One job with its run.
 pub(super) async fn find(conn: &mut Conn, id: &str) -> Result<Option<Job>> {
-    let row = sqlx::query(by_id(rows::JOB)).bind(id).fetch_optional(conn).await?;
+    let row = query(by_id(rows::JOB)).bind(id).fetch_optional(conn).await?;
     row.as_ref().map(rows::job).transpose()
 }
 
@@ -103,8 +101,15 @@ pub(super) async fn get(conn: &mut Conn, id: &str) -> Result<Job> {
     find(conn, id).await?.ok_or_else(|| StoreError::NotFound(format!("job {id}")))
 }
 
-fn by_id(select: &'static str) -> sqlx::AssertSqlSafe<String> {
-    sqlx::AssertSqlSafe(format!("{select} WHERE j.id = $1"))
+/// One job that nobody else changes until the write ends; `None` where somebody holds it just now, or it is gone.
+pub(super) async fn lock(tx: &mut Tx, id: &str) -> Result<Option<Job>> {
+    let sql = by_id(rows::JOB);
+    let sql = if tx.is_postgres() { format!("{sql} FOR UPDATE OF j SKIP LOCKED") } else { sql };
+    query(sql).bind(id).fetch_optional(tx).await?.as_ref().map(rows::job).transpose()
+}
+
+fn by_id(select: &'static str) -> String {
+    format!("{select} WHERE j.id = $1")
 }
 
 /// How a job's state changes.
@@ -120,7 +125,7 @@ pub(super) struct Change<'a> {
 }
 
 /// Changes a job's state and answers the one it came from. Checks that the change is legal and that one row changed.
-pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp) -> Result<JobState> {
+pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> Result<JobState> {
     let before = get(tx, change.job).await?.state;
     if !change.from.contains(&before) || !before.may_become(change.to) {
         return Err(StoreError::Conflict(format!("job {} is {before} and cannot become {}", change.job, change.to)));
@@ -139,7 +144,7 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
         stale::drop_acts(tx, change.job, reason, now).await?;
     }
     let ended_at = (change.to.is_ended() || change.to == JobState::Lost).then_some(now.0);
-    let changed = sqlx::query(
+    let changed = query(
         "UPDATE jobs SET state = $3, reason = $4, updated_at = $5, ended_at = $6, due_at = COALESCE($7, due_at), \
          submitted_at = CASE WHEN $3 = 'queued' THEN NULL ELSE submitted_at END, \
          attempt = CASE WHEN $3 = 'queued' THEN 0 ELSE attempt END, hold_until = NULL, not_before = 0, \
@@ -153,20 +158,19 @@ pub(super) async fn change(tx: &mut Tx<'_>, change: &Change<'_>, now: Timestamp)
     .bind(ended_at)
     .bind(change.due_at.map(|at| at.0))
     .execute(&mut **tx)
-    .await?
-    .rows_affected();
+    .await?;
     affected_one(changed, change.job)?;
     if change.to.is_ended() || change.to == JobState::Lost {
         // Whoever waited for the end of this one is looked at again.
-        sqlx::query(WAKE).bind(change.job).execute(&mut **tx).await?;
+        query(WAKE).bind(change.job).execute(&mut **tx).await?;
     }
     Ok(before)
 }
 
 /// A person wants it now: it goes before all that nobody waits for.
-pub(super) async fn promote(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
+pub(super) async fn promote(tx: &mut Tx, job: &Job) -> Result<()> {
     let lane = lane(Priority::People, job.action, (&job.rule, job.repo.as_deref(), &job.source));
-    sqlx::query("UPDATE jobs SET priority = $2, lane = $3 WHERE id = $1")
+    query("UPDATE jobs SET priority = $2, lane = $3 WHERE id = $1")
         .bind(&job.id)
         .bind(Priority::People.rank())
         .bind(lane)
@@ -182,8 +186,8 @@ pub(super) fn affected_one(changed: u64, job: &str) -> Result<()> {
 
 /// A job that comes back to the queue takes over what a newer one of the same rule and key has gathered meanwhile: two
 /// open jobs of one key would be two runs of one cause.
-async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
-    let other = sqlx::query(
+async fn merge_open(tx: &mut Tx, job: &str, now: Timestamp) -> Result<()> {
+    let other = query(
         "SELECT o.id, o.events, o.sha, o.failing, j.events AS mine FROM jobs j JOIN jobs o ON o.rule = j.rule AND o.key = j.key \
          AND o.id <> j.id AND o.open = 1 WHERE j.id = $1",
     )
@@ -202,11 +206,11 @@ async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
     Box::pin(change(tx, &joined, now)).await?;
     copy_events(tx, &other, job, mine).await?;
     // It acts upon the newest commit that was told, and that is an attempt even if a person asked for the job before.
-    sqlx::query("UPDATE jobs SET events = $2, sha = COALESCE($3, sha), failing = CASE WHEN $4 = 1 THEN 1 ELSE failing END WHERE id = $1")
+    query("UPDATE jobs SET events = $2, sha = COALESCE($3, sha), failing = CASE WHEN $4 = 1 THEN 1 ELSE failing END WHERE id = $1")
         .bind(job)
         .bind(mine + theirs)
-        .bind(row.try_get::<Option<&str>, _>("sha")?)
-        .bind(row.try_get::<i64, _>("failing")?)
+        .bind(row.try_get::<Option<&str>>("sha")?)
+        .bind(row.try_get::<i64>("failing")?)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -214,7 +218,7 @@ async fn merge_open(tx: &mut Tx<'_>, job: &str, now: Timestamp) -> Result<()> {
 
 /// Whether a job of this rule and key is open.
 pub(super) async fn open_of_key(conn: &mut Conn, rule: &str, key: &str) -> Result<bool> {
-    let row = sqlx::query("SELECT 1 FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
+    let row = query("SELECT 1 FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
         .bind(rule)
         .bind(key)
         .fetch_optional(conn)
@@ -223,8 +227,8 @@ pub(super) async fn open_of_key(conn: &mut Conn, rule: &str, key: &str) -> Resul
 }
 
 /// Gives a job the events of another, after those that it has `already`.
-pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str, already: i64) -> Result<()> {
-    sqlx::query(
+pub(super) async fn copy_events(tx: &mut Tx, from: &str, to: &str, already: i64) -> Result<()> {
+    query(
         "INSERT INTO job_events (job, seq, delivery, received_at, event) \
          SELECT $2, seq + $3, delivery, received_at, event FROM job_events WHERE job = $1",
     )
@@ -238,17 +242,15 @@ pub(super) async fn copy_events(tx: &mut Tx<'_>, from: &str, to: &str, already: 
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
+    use super::super::db::{self, query};
 
     /// A job ends often, and a budget may have set all of a bad day's jobs aside.
     #[tokio::test]
     async fn who_waited_for_an_end_is_found_by_context_and_person() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-        let mut opened = super::super::sqlite::open(&url).await.unwrap();
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", super::WAKE));
-        let rows = sqlx::query(explain).bind("x").fetch_all(&mut opened.writer).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let (_folder, mut conn) = db::empty().await;
+        let explain = format!("EXPLAIN QUERY PLAN {}", super::WAKE);
+        let rows = query(explain).bind("x").fetch_all(&mut conn).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
         for index in ["jobs_parked_within (context=?)", "jobs_parked_for (person=?)"] {
             assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:#?}");
         }

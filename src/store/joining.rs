@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use sqlx::Row;
-
+use super::db::{Tx, many, query, runs};
 use super::errors::Result;
 use super::jobs::{self, NewJob};
-use super::sqlite::Tx;
-use super::{rows, sql};
+use super::rows;
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
 use crate::model::id::new_id;
@@ -71,7 +69,7 @@ impl<'g> Jobs<'g> {
     /// Lets an event join, or makes a job for it, or finds it late. Nothing is written before [`Self::write`].
     pub(super) async fn take(
         &mut self,
-        tx: &mut Tx<'_>,
+        tx: &mut Tx,
         request: &'g JobRequest,
         arriving: Arriving<'g>,
         now: Timestamp,
@@ -114,7 +112,7 @@ impl<'g> Jobs<'g> {
     }
 
     /// Writes what was made and what joined.
-    pub(super) async fn write(self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
+    pub(super) async fn write(self, tx: &mut Tx, now: Timestamp) -> Result<()> {
         let touched: Vec<_> = self.newest.into_values().flatten().filter(|job| !job.added.is_empty()).collect();
         let made: Vec<_> = touched.iter().filter_map(Newest::as_new).collect();
         jobs::insert(tx, &made, now).await?;
@@ -125,9 +123,8 @@ impl<'g> Jobs<'g> {
             .iter()
             .flat_map(|job| job.added.iter().zip(job.events..).map(|(arriving, seq)| (&job.id, seq, arriving)))
             .collect();
-        for run in sql::runs(&events) {
-            let mut query =
-                sql::many("INSERT INTO job_events (job, seq, delivery, received_at, event)", run.len(), 5, "");
+        for run in runs(&events) {
+            let mut query = many("INSERT INTO job_events (job, seq, delivery, received_at, event)", run.len(), 5, "");
             for (job, seq, arriving) in run {
                 query = query
                     .bind(*job)
@@ -212,8 +209,8 @@ impl<'g> Newest<'g> {
         })
     }
 
-    async fn update(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
-        let changed = sqlx::query(
+    async fn update(&self, tx: &mut Tx, now: Timestamp) -> Result<()> {
+        let changed = query(
             "UPDATE jobs SET events = $2, due_at = $3, sha = $4, updated_at = $5, failing = $7, \
              revision = revision + 1 WHERE id = $1 AND revision = $6 AND open = 1",
         )
@@ -225,15 +222,14 @@ impl<'g> Newest<'g> {
         .bind(self.revision)
         .bind(i64::from(self.failing))
         .execute(&mut **tx)
-        .await?
-        .rows_affected();
+        .await?;
         jobs::affected_one(changed, &self.id)
     }
 }
 
 /// The open job of a rule and key, which may be older than one that it superseded; else the newest that is no follow-up.
-async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
-    let row = sqlx::query(
+async fn newest<'g>(tx: &mut Tx, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
+    let row = query(
         "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, j.revision, \
          j.run, EXISTS (SELECT 1 FROM jobs f WHERE f.follows = j.id AND f.key = j.key AND f.state <> 'superseded') \
          AS followed FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
@@ -246,7 +242,7 @@ async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option
     row.map(|row| {
         let state = rows::state(row.try_get("state")?)?;
         // Held, but it may have a run: to events it is like any other that was sent.
-        let unsettled = state == JobState::Held && row.try_get::<i64, _>("open")? == 0;
+        let unsettled = state == JobState::Held && row.try_get::<i64>("open")? == 0;
         Ok(Newest {
             id: row.try_get("id")?,
             state: if unsettled { JobState::Uncertain } else { state },
@@ -254,14 +250,14 @@ async fn newest<'g>(tx: &mut Tx<'_>, (rule, key): (&str, &str)) -> Result<Option
             settled_by: Timestamp(row.try_get("settled_by")?),
             due_at: Timestamp(row.try_get("due_at")?),
             sha: row.try_get("sha")?,
-            failing: row.try_get::<i64, _>("failing")? == 1,
-            tried: row.try_get::<i64, _>("tries")? > 0,
+            failing: row.try_get::<i64>("failing")? == 1,
+            tried: row.try_get::<i64>("tries")? > 0,
             events: row.try_get("events")?,
             revision: row.try_get("revision")?,
             added: Vec::new(),
             made: None,
             run: row.try_get("run")?,
-            followed: row.try_get::<i64, _>("followed")? == 1,
+            followed: row.try_get::<i64>("followed")? == 1,
             follows: None,
         })
     })

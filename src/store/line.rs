@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use sqlx::{AssertSqlSafe, Row};
-
+use super::db::query;
 use super::errors::Result;
 use super::{Store, queue, rows};
 use crate::model::clock::Timestamp;
@@ -75,14 +74,13 @@ impl Store {
     /// The line as it stands now: what is due by priority and age, lanes by turns; then what is not due yet, by its time.
     /// What these pauses concern is not in it.
     pub async fn line(&self, pauses: &[Paused]) -> Result<Line> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
-        let found = sqlx::query(ALL_LANES).bind(i64::from(LANES)).fetch_all(&mut *conn).await?;
+        let found = query(ALL_LANES).bind(i64::from(LANES)).fetch_all(&mut *conn).await?;
         let each = (JOBS / found.len().max(1)).max(OF_LANE);
         let mut lanes = Vec::with_capacity(found.len());
         for row in &found {
-            let rows =
-                sqlx::query(OF_ONE_LANE).bind(row.try_get::<&str, _>("lane")?).bind(each as i64).fetch_all(&mut *conn);
+            let rows = query(OF_ONE_LANE).bind(row.try_get::<&str>("lane")?).bind(each as i64).fetch_all(&mut *conn);
             let rows = rows.await?;
             let mut jobs = VecDeque::new();
             for job in &rows {
@@ -117,10 +115,10 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let places: Vec<_> = (1..=ids.len()).map(|at| format!("${at}")).collect();
         let sql = format!("{} WHERE j.id IN ({})", rows::JOB, places.join(", "));
-        let query = ids.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.clone()));
+        let query = ids.iter().fold(query(sql), |query, id| query.bind(id.clone()));
         let found = query.fetch_all(&mut *conn).await?.iter().map(rows::job).collect::<Result<Vec<_>>>()?;
         let mut found: HashMap<String, Job> = found.into_iter().map(|job| (job.id.clone(), job)).collect();
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Row;
-
+use super::Store;
+use super::db::{Conn, Tx, many, query, runs, within};
 use super::errors::Result;
-use super::sqlite::{Conn, Tx};
 use super::subjects::Known;
-use super::{Store, sql};
 use crate::model::clock::Timestamp;
 use crate::model::subject::SubjectUpdate;
 
@@ -15,12 +13,12 @@ use crate::model::subject::SubjectUpdate;
 type Found = BTreeMap<String, BTreeSet<String>>;
 
 /// Remembers the names by which tickets are mentioned.
-pub(super) async fn learn_aliases(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
+pub(super) async fn learn_aliases(tx: &mut Tx, updates: &[&SubjectUpdate], now: Timestamp) -> Result<()> {
     let aliases: BTreeSet<_> =
         updates.iter().filter_map(|update| Some((update.alias.as_deref()?, update.key.as_str()))).collect();
     let aliases: Vec<_> = aliases.into_iter().collect();
-    for run in sql::runs(&aliases) {
-        let mut query = sql::many(
+    for run in runs(&aliases) {
+        let mut query = many(
             "INSERT INTO aliases (alias, subject, seen_at)",
             run.len(),
             3,
@@ -35,7 +33,7 @@ pub(super) async fn learn_aliases(tx: &mut Tx<'_>, updates: &[&SubjectUpdate], n
 }
 
 /// Joins the subjects of a group to the tickets that they mention, those that are not joined yet.
-pub(super) async fn join(tx: &mut Tx<'_>, known: &mut BTreeMap<&str, Known<'_>>) -> Result<()> {
+pub(super) async fn join(tx: &mut Tx, known: &mut BTreeMap<&str, Known<'_>>) -> Result<()> {
     let loose = known.values().filter(|of| of.facts.part_of.is_none());
     let wanted: BTreeSet<&str> = loose.flat_map(|of| of.mentions.iter().copied()).collect();
     if wanted.is_empty() {
@@ -54,10 +52,10 @@ pub(super) async fn join(tx: &mut Tx<'_>, known: &mut BTreeMap<&str, Known<'_>>)
 
 /// What waits or runs for a subject that stood for itself belongs from now on to what the subject is a part of: else the
 /// run that works there would not be seen, and a second one started beside it.
-pub(super) async fn move_jobs(tx: &mut Tx<'_>, known: &BTreeMap<&str, Known<'_>>) -> Result<()> {
+pub(super) async fn move_jobs(tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>) -> Result<()> {
     for (key, of) in known.iter().filter(|(_, of)| of.apart) {
         let Some(context) = &of.facts.part_of else { continue };
-        sqlx::query("UPDATE jobs SET context = $2 WHERE subject = $1 AND context = $1 AND ended_at IS NULL")
+        query("UPDATE jobs SET context = $2 WHERE subject = $1 AND context = $1 AND ended_at IS NULL")
             .bind(*key)
             .bind(context)
             .execute(&mut **tx)
@@ -80,8 +78,8 @@ async fn look_up(conn: &mut Conn, mentions: &[&str]) -> Result<Found> {
     let (issues, aliases): (Vec<&str>, Vec<&str>) = mentions.iter().partition(|mention| mention.contains('/'));
     let mut found = Found::new();
     for (select, mentions) in [(ALIASES, aliases), (ISSUES, issues)] {
-        for run in sql::runs(&mentions) {
-            let query = run.iter().fold(sql::within(select, run.len()), |query, mention| query.bind(*mention));
+        for run in runs(&mentions) {
+            let query = run.iter().fold(within(select, run.len()), |query, mention| query.bind(*mention));
             for row in query.fetch_all(&mut *conn).await? {
                 found.entry(row.try_get("mention")?).or_default().insert(row.try_get("subject")?);
             }
@@ -93,7 +91,7 @@ async fn look_up(conn: &mut Conn, mentions: &[&str]) -> Result<Found> {
 impl Store {
     /// The one known ticket or issue among `mentions` (aliases and keys); `None` when none or several are known.
     pub async fn mentioned(&self, mentions: &[String]) -> Result<Option<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let mentions: Vec<_> = mentions.iter().map(String::as_str).collect();
         let found = look_up(&mut conn, &mentions).await?;
         Ok(only(&found, mentions.into_iter()))

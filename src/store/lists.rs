@@ -5,9 +5,8 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
 
+use super::db::{Row, query};
 use super::errors::{Result, StoreError};
 use super::{Store, jobs, queue, rows};
 use crate::model::clock::Timestamp;
@@ -160,7 +159,7 @@ impl Store {
         select: &'static str,
         id_column: &'static str,
         page: &PageRequest,
-        read: fn(&SqliteRow) -> Result<T>,
+        read: fn(&Row) -> Result<T>,
         id: fn(&T) -> String,
     ) -> Result<Page<T>> {
         let list = List { select, id: id_column, conditions: &[] };
@@ -168,7 +167,7 @@ impl Store {
     }
 
     /// The items after the cursor, one more than the page takes if there are as many.
-    async fn read<T>(&self, list: &List<'_>, page: &PageRequest, read: fn(&SqliteRow) -> Result<T>) -> Result<Vec<T>> {
+    async fn read<T>(&self, list: &List<'_>, page: &PageRequest, read: fn(&Row) -> Result<T>) -> Result<Vec<T>> {
         let mut sql = format!("{} WHERE 1 = 1", list.select);
         let mut values = Vec::new();
         for (column, value) in list.conditions {
@@ -182,22 +181,22 @@ impl Store {
             let _ = write!(sql, " AND {} < ${}", list.id, values.len());
         }
         let _ = write!(sql, " ORDER BY {} DESC LIMIT ${}", list.id, values.len() + 1);
-        let query = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), sqlx::query::Query::bind);
-        let mut conn = self.inner.readers.acquire().await?;
+        let query = values.into_iter().fold(query(sql), |query, value| query.bind(value));
+        let mut conn = self.inner.db.read().await?;
         query.bind(limit(page) as i64 + 1).fetch_all(&mut *conn).await?.iter().map(read).collect()
     }
 
     /// One delivery.
     pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryRecord>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(&mut *conn).await?;
+        let mut conn = self.inner.db.read().await?;
+        let row = query("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(&mut *conn).await?;
         row.as_ref().map(rows::delivery).transpose()
     }
 
     /// The body of a delivery, as long as it is kept.
     pub async fn body(&self, delivery: &str) -> Result<Option<StoredBody>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let row = query(
             "SELECT b.headers, b.body, b.received_at, d.source, d.secret_label FROM bodies b \
              JOIN deliveries d ON d.id = b.delivery WHERE b.delivery = $1",
         )
@@ -218,21 +217,21 @@ impl Store {
 
     /// One job.
     pub async fn job(&self, id: &str) -> Result<Option<Job>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         jobs::find(&mut conn, id).await
     }
 
     /// The prompt that a job was sent with last.
     pub async fn prompt(&self, job: &str) -> Result<Option<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT prompt FROM prompts WHERE job = $1").bind(job).fetch_optional(&mut *conn).await?;
+        let mut conn = self.inner.db.read().await?;
+        let row = query("SELECT prompt FROM prompts WHERE job = $1").bind(job).fetch_optional(&mut *conn).await?;
         row.map(|row| Ok(row.try_get("prompt")?)).transpose()
     }
 
     /// The same with the note about it.
     pub async fn prompt_and_note(&self, job: &str) -> Result<Option<(String, String)>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT prompt, note FROM prompts WHERE job = $1").bind(job);
+        let mut conn = self.inner.db.read().await?;
+        let row = query("SELECT prompt, note FROM prompts WHERE job = $1").bind(job);
         let row = row.fetch_optional(&mut *conn).await?;
         row.map(|row| Ok((row.try_get("prompt")?, row.try_get("note")?))).transpose()
     }
@@ -242,21 +241,21 @@ impl Store {
         if job.context.is_empty() {
             return Ok(Vec::new());
         }
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = format!(
             "{} WHERE j.id IN (SELECT id FROM jobs WHERE subject = $1 UNION SELECT id FROM jobs \
              WHERE context = $2 AND run IS NOT NULL) \
              AND j.id <> $3 ORDER BY j.id DESC LIMIT $4",
             rows::JOB
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(&job.subject).bind(&job.context).bind(&job.id);
+        let query = query(sql).bind(&job.subject).bind(&job.context).bind(&job.id);
         query.bind(i64::from(limit)).fetch_all(&mut *conn).await?.iter().map(rows::job).collect()
     }
 
     /// The deliveries whose events joined a job, in that order.
     pub async fn job_deliveries(&self, job: &str) -> Result<Vec<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query("SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq)")
+        let mut conn = self.inner.db.read().await?;
+        let found = query("SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq)")
             .bind(job)
             .fetch_all(&mut *conn)
             .await?;
@@ -265,21 +264,21 @@ impl Store {
 
     /// One run, by its id at the service.
     pub async fn run(&self, id: i64) -> Result<Option<RunRecord>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE r.id = $1", rows::RUN);
-        let row = sqlx::query(AssertSqlSafe(sql)).bind(id).fetch_optional(&mut *conn).await?;
+        let row = query(sql).bind(id).fetch_optional(&mut *conn).await?;
         row.as_ref().map(rows::run_record).transpose()
     }
 
     /// How many jobs are in each state.
     pub async fn counts(&self) -> Result<Vec<(JobState, u64)>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query("SELECT state, jobs FROM job_counts").fetch_all(&mut *conn).await?;
+        let mut conn = self.inner.db.read().await?;
+        let found = query("SELECT state, jobs FROM job_counts").fetch_all(&mut *conn).await?;
         let mut counts: Vec<(JobState, u64)> = JobState::ALL.into_iter().map(|state| (state, 0)).collect();
         for row in &found {
             let state = rows::state(row.try_get("state")?)?;
             if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == state) {
-                *count = row.try_get::<i64, _>("jobs")?.max(0) as u64;
+                *count = row.try_get::<i64>("jobs")?.max(0) as u64;
             }
         }
         Ok(counts)
@@ -287,16 +286,16 @@ impl Store {
 
     /// The queued job that was made first.
     pub async fn oldest_waiting(&self) -> Result<Option<Job>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE j.state = 'queued' ORDER BY j.id LIMIT 1", rows::JOB);
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(&mut *conn).await?;
+        let row = query(sql).fetch_optional(&mut *conn).await?;
         row.as_ref().map(rows::job).transpose()
     }
 
     /// How much each rule that has jobs has done.
     pub async fn rule_counts(&self) -> Result<Vec<RuleCount>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query("SELECT rule, jobs, last_at AS last FROM rule_counts WHERE jobs > 0 ORDER BY rule")
+        let mut conn = self.inner.db.read().await?;
+        let found = query("SELECT rule, jobs, last_at AS last FROM rule_counts WHERE jobs > 0 ORDER BY rule")
             .fetch_all(&mut *conn)
             .await?;
         found
@@ -304,8 +303,8 @@ impl Store {
             .map(|row| {
                 Ok(RuleCount {
                     rule: row.try_get("rule")?,
-                    jobs: row.try_get::<i64, _>("jobs")?.max(0) as u64,
-                    last: row.try_get::<Option<i64>, _>("last")?.map(Timestamp),
+                    jobs: row.try_get::<i64>("jobs")?.max(0) as u64,
+                    last: row.try_get::<Option<i64>>("last")?.map(Timestamp),
                 })
             })
             .collect()

@@ -1,14 +1,17 @@
 //! What is remembered: deliveries, jobs, runs, subjects, windows. The only place with SQL.
 //!
 //! One connection writes, behind a lock; a few read. Accepting is grouped: one transaction for every delivery that
-//! arrived while the last one was being committed. Whatever is peculiar to SQLite stands in `sqlite.rs`.
+//! arrived while the last one was being committed. What differs between SQLite and PostgreSQL stands in `db/`.
 
 mod accept;
 mod acts;
 mod asking;
+mod backup;
+mod beside;
 mod budgets;
 mod bulk;
 mod calls;
+mod db;
 mod errors;
 mod heads;
 mod jobs;
@@ -21,50 +24,54 @@ mod outcome;
 mod pauses;
 mod queue;
 mod rehearse;
+mod replica;
 mod repos;
+mod restored;
 mod rows;
 mod runs;
 mod snapshot;
-mod sql;
-mod sqlite;
 mod stale;
 mod story;
 mod subjects;
 mod submit;
 mod sweep;
 mod told;
+mod transfer;
 mod writer;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use sqlx::Row;
+use db::{Conn, Database, query};
+use replica::Replica;
+use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::sync::{Mutex, Notify};
 
 use crate::model::clock::Clock;
 use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
 pub use asking::Asking;
+pub use backup::{back_up, restore};
 pub use budgets::Started;
 pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use line::Line;
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody, cursor_of};
+pub use replica::{BEAT, ReplicaRecord};
 pub use queue::{Joined, Release, Released};
 pub use runs::{Followed, Look, RunChange};
 pub use story::{Found, Sought};
 pub use submit::Uncertain;
+pub use transfer::{Moved, transfer};
 pub use sweep::{Retention, Swept};
 pub use writer::Commits;
 
 /// What a store is opened with.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// `sqlite:PATH`; missing folders and the file are made.
+    /// `sqlite:PATH`, of which missing folders and the file are made, or `postgres://…`.
     pub url: String,
     /// The windows of the API.
     pub limits: ClassLimits,
@@ -78,9 +85,10 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    writer: Mutex<sqlite::Conn>,
-    readers: sqlite::Readers,
+    db: Database,
     accepting: writer::Accepting,
+    replica: Replica,
+    beside: beside::Beside,
     limits: ClassLimits,
     clock: Arc<dyn Clock>,
     instance_key: [u8; 32],
@@ -88,27 +96,33 @@ struct Inner {
     /// The time of the last look for candidates.
     looked_at: AtomicI64,
     commits: writer::Counters,
-    _lock: File,
 }
 
 impl Store {
     /// Opens the store, brings its schema up to date and takes over what a process before this one left: its calls have
     /// ended, and what it was submitting is uncertain.
     pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
-        let sqlite::Opened { mut writer, readers, lock } = sqlite::open(&options.url).await?;
-        let instance_key = instance_key(&mut writer).await?;
-        submit::take_over(&mut writer, clock.now()).await?;
+        let wake = Arc::new(Notify::new());
+        let db = Database::open(&options.url, Arc::clone(&wake)).await?;
+        beside::set_clock(&db, &*clock).await?;
+        let replica = Replica::new(clock.now());
+        let mut tx = db.begin().await?;
+        transfer::must_be_here(&mut tx).await?;
+        let instance_key = instance_key(&mut tx).await?;
+        restored::doubt(&mut tx, clock.now()).await?;
+        replica::beat(&mut tx, &replica, !db.is_shared(), clock.now()).await?;
+        tx.commit().await?;
         let inner = Arc::new_cyclic(|inner| Inner {
-            writer: Mutex::new(writer),
-            readers,
             accepting: writer::Accepting::start(inner.clone()),
+            beside: beside::Beside::start(inner.clone(), db.is_shared()),
+            replica,
             limits: options.limits,
             clock,
             instance_key,
-            wake: Arc::new(Notify::new()),
+            wake,
+            db,
             looked_at: AtomicI64::new(0),
             commits: writer::Counters::default(),
-            _lock: lock,
         });
         Ok(Self { inner })
     }
@@ -132,19 +146,19 @@ impl Store {
     /// Whether a write can begin now.
     pub async fn ping(&self) -> Result<()> {
         self.inner.accepting.check()?;
-        let mut writer = self.inner.writer.lock().await;
-        let tx = sqlite::begin(&mut writer).await?;
-        Ok(tx.rollback().await?)
+        self.inner.db.begin().await?.rollback().await;
+        Ok(())
     }
 
     /// Takes no more deliveries, answers those that were taken, and folds the log into the file. Nothing can be read
     /// afterwards.
     pub async fn close(&self) -> Result<()> {
         self.inner.accepting.close().await;
-        self.inner.readers.close().await;
-        let mut writer = self.inner.writer.lock().await;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *writer).await?;
-        Ok(())
+        self.inner.beside.stop();
+        let mut tx = self.inner.db.begin().await?;
+        replica::leave(&mut tx, &self.inner.replica).await?;
+        tx.commit().await?;
+        self.inner.db.close().await
     }
 
     /// Lets those look who wait for [`Self::woken`]: what may be due has changed without a commit.
@@ -153,12 +167,12 @@ impl Store {
     }
 }
 
-async fn instance_key(writer: &mut sqlite::Conn) -> Result<[u8; 32]> {
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('instance_key', $1) ON CONFLICT (name) DO NOTHING")
+async fn instance_key(conn: &mut Conn) -> Result<[u8; 32]> {
+    query("INSERT INTO meta (name, value) VALUES ('instance_key', $1) ON CONFLICT (name) DO NOTHING")
         .bind(&random_key()[..])
-        .execute(&mut *writer)
+        .execute(conn)
         .await?;
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'instance_key'").fetch_one(writer).await?;
+    let row = query("SELECT value FROM meta WHERE name = 'instance_key'").fetch_one(conn).await?;
     let key: Vec<u8> = row.try_get("value")?;
     key.try_into().map_err(|_| StoreError::Corrupt {
         table: "meta",

@@ -1,12 +1,10 @@
 //! Notices: what a person should know of, once for each thing, until it is settled. And the attempts behind a hand-off.
 
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::db::{Conn, Row, Tx, query};
 use super::errors::{Result, StoreError};
 use super::lists::{Page, PageRequest};
-use super::sqlite::{Conn, Tx, begin};
 use super::{Store, rows};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
@@ -26,8 +24,8 @@ pub(super) struct Saying<'a> {
 }
 
 /// Says it, unless the same is said and not settled; whether it was new.
-pub(super) async fn say(tx: &mut Tx<'_>, saying: &Saying<'_>, now: Timestamp) -> Result<bool> {
-    let said = sqlx::query(
+pub(super) async fn say(tx: &mut Tx, saying: &Saying<'_>, now: Timestamp) -> Result<bool> {
+    let said = query(
         "INSERT INTO notices (id, kind, about, rule, job, said_at, text, details) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (kind, about) WHERE settled_at IS NULL DO NOTHING",
     )
@@ -41,12 +39,12 @@ pub(super) async fn say(tx: &mut Tx<'_>, saying: &Saying<'_>, now: Timestamp) ->
     .bind(rows::to_json(&saying.details))
     .execute(&mut **tx)
     .await?;
-    Ok(said.rows_affected() == 1)
+    Ok(said == 1)
 }
 
 /// Settles what is said of one thing.
-pub(super) async fn settle(tx: &mut Tx<'_>, kind: NoticeKind, about: &str, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE notices SET settled_at = $3 WHERE kind = $1 AND about = $2 AND settled_at IS NULL")
+pub(super) async fn settle(tx: &mut Tx, kind: NoticeKind, about: &str, now: Timestamp) -> Result<()> {
+    query("UPDATE notices SET settled_at = $3 WHERE kind = $1 AND about = $2 AND settled_at IS NULL")
         .bind(kind.as_str())
         .bind(about)
         .bind(now.0)
@@ -57,7 +55,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, kind: NoticeKind, about: &str, now: 
 
 /// What is said of a kind and not settled.
 pub(super) async fn open(conn: &mut Conn, kind: NoticeKind) -> Result<Vec<Notice>> {
-    let found = sqlx::query("SELECT * FROM notices WHERE kind = $1 AND settled_at IS NULL ORDER BY id")
+    let found = query("SELECT * FROM notices WHERE kind = $1 AND settled_at IS NULL ORDER BY id")
         .bind(kind.as_str())
         .fetch_all(conn)
         .await?;
@@ -69,7 +67,7 @@ pub(super) async fn about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
     let mut found = Vec::new();
     // By kind and thing, which is the index.
     for kind in NoticeKind::ALL {
-        let row = sqlx::query("SELECT * FROM notices WHERE kind = $1 AND about = $2 AND settled_at IS NULL")
+        let row = query("SELECT * FROM notices WHERE kind = $1 AND about = $2 AND settled_at IS NULL")
             .bind(kind.as_str())
             .bind(about)
             .fetch_optional(&mut *conn)
@@ -81,7 +79,7 @@ pub(super) async fn about(conn: &mut Conn, about: &str) -> Result<Vec<Notice>> {
 
 /// What was tried on a subject since its count was last reset, for a person who takes over.
 pub(super) async fn tried(conn: &mut Conn, subject: &str) -> Result<Value> {
-    let found = sqlx::query(
+    let found = query(
         "SELECT a.sha, a.job, j.run, r.url, r.status FROM attempts a LEFT JOIN jobs j ON j.id = a.job \
          LEFT JOIN runs r ON r.id = j.run WHERE a.subject = $1 AND a.cleared_by IS NULL ORDER BY a.made_at, a.sha",
     )
@@ -89,11 +87,11 @@ pub(super) async fn tried(conn: &mut Conn, subject: &str) -> Result<Value> {
     .fetch_all(conn)
     .await?;
     let tried = found.iter().map(|row| {
-        let text = |column| row.try_get::<Option<String>, _>(column);
+        let text = |column| row.try_get::<Option<String>>(column);
         Ok(json!({
             "sha": text("sha")?,
             "job": text("job")?,
-            "run": row.try_get::<Option<i64>, _>("run")?,
+            "run": row.try_get::<Option<i64>>("run")?,
             "url": text("url")?,
             "status": text("status")?,
         }))
@@ -101,7 +99,7 @@ pub(super) async fn tried(conn: &mut Conn, subject: &str) -> Result<Value> {
     Ok(Value::Array(tried.collect::<Result<_>>()?))
 }
 
-fn notice(row: &SqliteRow) -> Result<Notice> {
+fn notice(row: &Row) -> Result<Notice> {
     let kind: &str = row.try_get("kind")?;
     let known = NoticeKind::ALL.into_iter().find(|known| known.as_str() == kind);
     Ok(Notice {
@@ -111,7 +109,7 @@ fn notice(row: &SqliteRow) -> Result<Notice> {
         rule: row.try_get("rule")?,
         job: row.try_get("job")?,
         said_at: Timestamp(row.try_get("said_at")?),
-        settled_at: row.try_get::<Option<i64>, _>("settled_at")?.map(Timestamp),
+        settled_at: row.try_get::<Option<i64>>("settled_at")?.map(Timestamp),
         text: row.try_get("text")?,
         details: rows::json("notices", "details", row.try_get("details")?)?,
     })
@@ -130,30 +128,27 @@ impl Store {
 
     /// A person has seen to it; once more changes nothing.
     pub async fn settle_notice(&self, id: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let settled = sqlx::query("UPDATE notices SET settled_at = COALESCE(settled_at, $2) WHERE id = $1")
+        let mut tx = self.inner.db.begin().await?;
+        let settled = query("UPDATE notices SET settled_at = COALESCE(settled_at, $2) WHERE id = $1")
             .bind(id)
             .bind(self.inner.clock.now().0)
-            .execute(&mut *writer)
+            .execute(&mut tx)
             .await?;
-        if settled.rows_affected() == 0 { Err(StoreError::NotFound(format!("notice {id}"))) } else { Ok(()) }
+        tx.commit().await?;
+        if settled == 0 { Err(StoreError::NotFound(format!("notice {id}"))) } else { Ok(()) }
     }
 
     /// An operator has the attempts of a subject counted from zero again, which settles its hand-off; how many commits
     /// were counted.
     pub async fn reset_attempts(&self, subject: &str) -> Result<u64> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
-        let gone = sqlx::query("DELETE FROM attempts WHERE subject = $1 AND cleared_by IS NULL")
+        let mut tx = self.inner.db.begin().await?;
+        let gone = query("DELETE FROM attempts WHERE subject = $1 AND cleared_by IS NULL")
             .bind(subject)
             .execute(&mut *tx)
-            .await?
-            .rows_affected();
-        sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut *tx).await?;
+            .await?;
+        query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut *tx).await?;
         settle(&mut tx, NoticeKind::HandOff, subject, self.inner.clock.now()).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(gone)
     }
 }

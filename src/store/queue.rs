@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sqlx::Row;
 
 use super::calls::{self, CallId};
+use super::db::{Tx, query};
 use super::errors::{Result, StoreError};
 use super::snapshot::{Common, GROUP};
-use super::sqlite::{Tx, begin};
 use super::{Store, budgets, jobs, notices, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
@@ -115,8 +114,8 @@ fn heads(loose: usize) -> String {
 }
 
 /// Lets all jobs be asked again that a gate had set aside.
-pub(super) async fn unpark(tx: &mut Tx<'_>) -> Result<()> {
-    sqlx::query("UPDATE jobs SET not_before = 0 WHERE not_before > 0").execute(&mut **tx).await?;
+pub(super) async fn unpark(tx: &mut Tx) -> Result<()> {
+    query("UPDATE jobs SET not_before = 0 WHERE not_before > 0").execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -125,12 +124,12 @@ impl Store {
     /// gains a class for every half hour that it waits, up to that of people; then lanes in turns; then by time. `loose` names the rules that
     /// allow more than one unfinished run on a context: their jobs are candidates though one is under way.
     pub async fn candidates(&self, limit: u32, loose: &[String]) -> Result<Vec<Job>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
         self.inner.looked_at.store(now.0, Ordering::Relaxed);
         let sql = format!("{} {} {FAIR}", heads(loose.len()), rows::JOB);
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now.0).bind(AGE.as_millis() as i64);
-        let query = loose.iter().fold(query.bind(i64::from(limit)), sqlx::query::Query::bind);
+        let query = query(sql).bind(now.0).bind(AGE.as_millis() as i64);
+        let query = loose.iter().fold(query.bind(i64::from(limit)), |query, value| query.bind(value));
         let found = query.fetch_all(&mut *conn).await?;
         found.iter().map(rows::job).collect()
     }
@@ -138,8 +137,8 @@ impl Store {
     /// When something may be due that was not at the last [`Self::candidates`]: a queued job, the end of a pause, the
     /// end of the time to approve. What became due since then is not overlooked.
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let row = query(
             "SELECT MIN(at) AS due FROM (SELECT MIN(queued_due) AS at FROM jobs WHERE queued_due > $1 UNION ALL \
              SELECT MIN(hold_until) FROM jobs WHERE hold_until > $1 UNION ALL \
              SELECT MIN(until_at) FROM pauses WHERE until_at > $1) AS times",
@@ -147,35 +146,32 @@ impl Store {
         .bind(self.inner.looked_at.load(Ordering::Relaxed))
         .fetch_one(&mut *conn)
         .await?;
-        Ok(row.try_get::<Option<i64>, _>("due")?.map(Timestamp))
+        Ok(row.try_get::<Option<i64>>("due")?.map(Timestamp))
     }
 
     /// Sets a queued job aside until then, so that its lane goes on: a gate that looks at this job alone lets it wait.
     pub async fn park(&self, job: &str, until: Timestamp) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        sqlx::query("UPDATE jobs SET not_before = $2 WHERE id = $1 AND state = 'queued'")
+        let mut tx = self.inner.db.begin().await?;
+        query("UPDATE jobs SET not_before = $2 WHERE id = $1 AND state = 'queued'")
             .bind(job)
             .bind(until.0)
-            .execute(&mut *writer)
+            .execute(&mut tx)
             .await?;
-        Ok(())
+        tx.commit().await
     }
 
     /// Lets every job be asked again that a gate had set aside: the rules have changed.
     pub async fn unpark_all(&self) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         unpark(&mut tx).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// The events of a job, in the order in which they joined.
     pub async fn joined(&self, job: &str) -> Result<Vec<Joined>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let found = query(
             "SELECT e.delivery, e.received_at, e.event, b.headers, b.body FROM job_events e \
              LEFT JOIN bodies b ON b.delivery = e.delivery WHERE e.job = $1 ORDER BY e.seq",
         )
@@ -189,7 +185,7 @@ impl Store {
                 Ok(Joined {
                     delivery: row.try_get("delivery")?,
                     event: rows::json("job_events", "event", row.try_get("event")?)?,
-                    body: row.try_get::<Option<Vec<u8>>, _>("body")?.map(|body| unpack(&body)).transpose()?,
+                    body: row.try_get::<Option<Vec<u8>>>("body")?.map(|body| unpack(&body)).transpose()?,
                     headers: headers.map_or(Ok(Vec::new()), |text| rows::json("bodies", "headers", text))?,
                     received_at: Timestamp(row.try_get("received_at")?),
                 })
@@ -204,10 +200,9 @@ impl Store {
         request: Release,
         ask: impl FnOnce(&Snapshot) -> GateAnswer + Send,
     ) -> Result<Released> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        let job = jobs::get(&mut tx, &request.job).await?;
+        let Some(job) = jobs::lock(&mut tx, &request.job).await? else { return Ok(Released::Changed) };
         if job.state != JobState::Queued || job.revision != request.revision {
             return Ok(Released::Changed);
         }
@@ -239,12 +234,12 @@ impl Store {
                 if let Some((until, reason)) = calls::obstacle(&request.classes, &common.freezes, &common.windows) {
                     return Ok(Released::Waits { reason, until });
                 }
-                let call = calls::begin_call(&mut tx, &request.classes, id, now).await?;
+                let call = calls::begin_call(&mut tx, &request.classes, id, &self.inner.replica.id, now).await?;
                 go(&mut tx, &request, &snapshot, &call, now).await?;
                 Released::Go { job: Box::new(snapshot.job), call }
             }
         };
-        sqlx::query("UPDATE jobs SET gates = $2, rules_hash = $3 WHERE id = $1")
+        query("UPDATE jobs SET gates = $2, rules_hash = $3 WHERE id = $1")
             .bind(id)
             .bind(rows::to_json(&records))
             .bind(&request.policy.rules_hash)
@@ -260,58 +255,54 @@ impl Store {
 }
 
 /// What is committed together with `submitting`: the attempt, the budgets, the prompt, the turn of the lane.
-async fn go(tx: &mut Tx<'_>, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
+async fn go(tx: &mut Tx, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
     let job = &snapshot.job;
     let attempt = count_attempt(tx, snapshot, now).await?;
     if job.starts() {
         budgets::charge(tx, call, job, now).await?;
         budgets::warn(tx, snapshot, &request.policy, now).await?;
-        sqlx::query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1")
-            .bind(&job.rule)
-            .execute(&mut **tx)
-            .await?;
+        query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1").bind(&job.rule).execute(&mut **tx).await?;
     }
     keep_prompt(tx, &job.id, &request.prompt, &request.note).await?;
     // A ban says nothing to its run.
     let says = matches!(job.action, Action::Run | Action::Tell);
     leave_queue(tx, &job.id, JobState::Submitting, &request.note, now).await?;
-    sqlx::query(
+    query(
         "UPDATE jobs SET submitted_at = $2, answered_at = NULL, tries = tries + 1, attempt = $3, \
-         target = COALESCE($4, target), resumed = $5, heard_at = NULL WHERE id = $1",
+         target = COALESCE($4, target), resumed = $5, heard_at = NULL, call = $6 WHERE id = $1",
     )
     .bind(&job.id)
     .bind(now.0)
     .bind(i64::from(attempt))
     .bind(request.told)
     .bind(i64::from(request.told.is_some() && says))
+    .bind(&call.0)
     .execute(&mut **tx)
     .await?;
     // Later than every turn before it, even if the clock has not moved on.
-    sqlx::query(
+    query(
         "INSERT INTO lanes (lane, served_at) SELECT lane, (SELECT COALESCE(MAX(served_at), 0) + 1 FROM lanes) FROM jobs \
          WHERE id = $1 ON CONFLICT (lane) DO UPDATE SET served_at = excluded.served_at",
     )
     .bind(&job.id)
     .execute(&mut **tx)
     .await?;
-    sqlx::query(
-        "UPDATE lanes SET served_at = $2 WHERE served_at < $2 AND lane = (SELECT lane FROM jobs WHERE id = $1)",
-    )
-    .bind(&job.id)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
+    query("UPDATE lanes SET served_at = $2 WHERE served_at < $2 AND lane = (SELECT lane FROM jobs WHERE id = $1)")
+        .bind(&job.id)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
-async fn hold_until(tx: &mut Tx<'_>, job: &str, until: Option<Timestamp>) -> Result<()> {
+async fn hold_until(tx: &mut Tx, job: &str, until: Option<Timestamp>) -> Result<()> {
     let until = until.map(|at| at.0);
-    sqlx::query("UPDATE jobs SET hold_until = $2 WHERE id = $1").bind(job).bind(until).execute(&mut **tx).await?;
+    query("UPDATE jobs SET hold_until = $2 WHERE id = $1").bind(job).bind(until).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Hands a subject to a person, once: what was tried, and why nothing more is.
-async fn hand_off(tx: &mut Tx<'_>, snapshot: &Snapshot, reason: &str, now: Timestamp) -> Result<()> {
+async fn hand_off(tx: &mut Tx, snapshot: &Snapshot, reason: &str, now: Timestamp) -> Result<()> {
     let about = snapshot.job.subject.as_str();
     let details = notices::tried(tx, about).await?;
     let saying = notices::Saying { kind: NoticeKind::HandOff, about, job: &snapshot.job, text: reason, details };
@@ -322,19 +313,19 @@ async fn hand_off(tx: &mut Tx<'_>, snapshot: &Snapshot, reason: &str, now: Times
     Ok(())
 }
 
-async fn leave_queue(tx: &mut Tx<'_>, job: &str, to: JobState, reason: &str, now: Timestamp) -> Result<()> {
+async fn leave_queue(tx: &mut Tx, job: &str, to: JobState, reason: &str, now: Timestamp) -> Result<()> {
     jobs::change(tx, &jobs::Change { job, from: &[JobState::Queued], to, reason, due_at: None }, now).await?;
     Ok(())
 }
 
 /// Counts the commit as acted upon, once however many jobs act on it; answers which attempt this is.
-async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, now: Timestamp) -> Result<u32> {
+async fn count_attempt(tx: &mut Tx, snapshot: &Snapshot, now: Timestamp) -> Result<u32> {
     let so_far = snapshot.attempts.ok_or_else(|| StoreError::Conflict("attempts could not be counted".into()))?;
     let Some(sha) = snapshot.job.sha.as_deref().filter(|_| snapshot.job.failing && !snapshot.job.subject.is_empty())
     else {
         return Ok(so_far.max(1));
     };
-    let inserted = sqlx::query(
+    let inserted = query(
         "INSERT INTO attempts (grp, subject, sha, job, made_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (subject, sha, grp) DO UPDATE SET job = excluded.job, made_at = excluded.made_at, \
          cleared_by = NULL WHERE attempts.cleared_by IS NOT NULL",
@@ -345,16 +336,15 @@ async fn count_attempt(tx: &mut Tx<'_>, snapshot: &Snapshot, now: Timestamp) -> 
     .bind(&snapshot.job.id)
     .bind(now.0)
     .execute(&mut **tx)
-    .await?
-    .rows_affected();
+    .await?;
     Ok(so_far + inserted as u32)
 }
 
-async fn keep_prompt(tx: &mut Tx<'_>, job: &str, prompt: &str, note: &str) -> Result<()> {
+async fn keep_prompt(tx: &mut Tx, job: &str, prompt: &str, note: &str) -> Result<()> {
     if prompt.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    query(
         "INSERT INTO prompts (job, prompt, note) VALUES ($1, $2, $3) \
          ON CONFLICT (job) DO UPDATE SET prompt = excluded.prompt, note = excluded.note",
     )
@@ -377,17 +367,15 @@ pub(super) fn unpack(packed: &[u8]) -> Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
+    use super::super::db::{self, query};
 
     /// With a million jobs in the queue every other way to the heads reads all of them.
     #[tokio::test]
     async fn heads_are_found_by_the_indexes_of_lanes_and_busy_subjects() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-        let mut opened = super::super::sqlite::open(&url).await.unwrap();
-        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::heads(0)));
-        let rows = sqlx::query(explain).bind(0).fetch_all(&mut opened.writer).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let (_folder, mut conn) = db::empty().await;
+        let explain = format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::heads(0));
+        let rows = query(explain).bind(0_i64).fetch_all(&mut conn).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
         let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_lanes")).count(), 3, "{plan:#?}");
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_busy (busy=?)")).count(), 1, "{plan:#?}");

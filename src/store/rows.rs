@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::db::Row;
 use super::errors::{Result, StoreError};
 use crate::model::clock::Timestamp;
 use crate::model::decision::Verdict;
@@ -40,16 +39,16 @@ pub(super) fn corrupt(table: &'static str, column: &'static str, detail: impl st
     StoreError::Corrupt { table, column, detail: format!("{detail}") }
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp))
+fn time(row: &Row, column: &str) -> Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>>(column)?.map(Timestamp))
 }
 
-fn known_time(row: &SqliteRow, column: &str) -> Result<Timestamp> {
+fn known_time(row: &Row, column: &str) -> Result<Timestamp> {
     Ok(Timestamp(row.try_get(column)?))
 }
 
-fn count(row: &SqliteRow, column: &str) -> Result<u32> {
-    Ok(row.try_get::<i64, _>(column)?.max(0) as u32)
+fn count(row: &Row, column: &str) -> Result<u32> {
+    Ok(row.try_get::<i64>(column)?.max(0) as u32)
 }
 
 pub(super) fn state(text: &str) -> Result<JobState> {
@@ -77,8 +76,8 @@ fn stale_on(words: &str) -> StaleOn {
     StaleOn { head: has("head"), closed: has("closed"), green: has("green") }
 }
 
-pub(super) fn job(row: &SqliteRow) -> Result<Job> {
-    let run = if row.try_get::<Option<i64>, _>("run_id")?.is_some() { Some(run(row)?) } else { None };
+pub(super) fn job(row: &Row) -> Result<Job> {
+    let run = if row.try_get::<Option<i64>>("run_id")?.is_some() { Some(run(row)?) } else { None };
     Ok(Job {
         id: row.try_get("id")?,
         rule: row.try_get("rule")?,
@@ -93,14 +92,14 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
         target: row.try_get("target")?,
         follows: row.try_get("follows")?,
         message: row.try_get("message")?,
-        resumed: row.try_get::<i64, _>("resumed")? == 1,
-        approved: row.try_get::<i64, _>("approved")? == 1,
+        resumed: row.try_get::<i64>("resumed")? == 1,
+        approved: row.try_get::<i64>("approved")? == 1,
         hold_until: time(row, "hold_until")?,
         stale_on: stale_on(row.try_get("stale_on")?),
         rules_hash: row.try_get("rules_hash")?,
         repo: row.try_get("repo")?,
         sha: row.try_get("sha")?,
-        failing: row.try_get::<i64, _>("failing")? == 1,
+        failing: row.try_get::<i64>("failing")? == 1,
         state: state(row.try_get("state")?)?,
         reason: row.try_get("reason")?,
         until: None,
@@ -121,7 +120,7 @@ pub(super) fn job(row: &SqliteRow) -> Result<Job> {
     })
 }
 
-pub(super) fn run(row: &SqliteRow) -> Result<Run> {
+pub(super) fn run(row: &Row) -> Result<Run> {
     Ok(Run {
         id: row.try_get("run_id")?,
         status: row.try_get("run_status")?,
@@ -132,20 +131,20 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run> {
     })
 }
 
-pub(super) fn run_record(row: &SqliteRow) -> Result<RunRecord> {
+pub(super) fn run_record(row: &Row) -> Result<RunRecord> {
     Ok(RunRecord {
         run: run(row)?,
         job: row.try_get("job")?,
         rule: row.try_get("rule")?,
         subject: row.try_get("subject")?,
-        phase: row.try_get::<&str, _>("phase")?.parse().map_err(|detail: String| corrupt("runs", "phase", detail))?,
+        phase: row.try_get::<&str>("phase")?.parse().map_err(|detail: String| corrupt("runs", "phase", detail))?,
         created_at: known_time(row, "created_at")?,
         seen_at: known_time(row, "seen_at")?,
         ended_at: time(row, "ended_at")?,
     })
 }
 
-pub(super) fn delivery(row: &SqliteRow) -> Result<DeliveryRecord> {
+pub(super) fn delivery(row: &Row) -> Result<DeliveryRecord> {
     let outcome: &str = row.try_get("outcome")?;
     let outcome = DeliveryOutcome::ALL
         .into_iter()
@@ -158,7 +157,7 @@ pub(super) fn delivery(row: &SqliteRow) -> Result<DeliveryRecord> {
         secret_label: row.try_get("secret_label")?,
         sender_id: row.try_get("sender_id")?,
         body_sha256: row.try_get("body_sha256")?,
-        body_bytes: row.try_get::<i64, _>("body_bytes")?.max(0) as u64,
+        body_bytes: row.try_get::<i64>("body_bytes")?.max(0) as u64,
         received_at: known_time(row, "received_at")?,
         native: row.try_get("native")?,
         kind: row.try_get("kind")?,

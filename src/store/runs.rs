@@ -1,9 +1,7 @@
 //! Runs: which are followed, what was seen of them, and what that means for their jobs and subjects.
 
-use sqlx::Row;
-
+use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
-use super::sqlite::{Conn, Tx, begin};
 use super::{Store, jobs, rows, subjects};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
@@ -54,9 +52,9 @@ pub struct RunChange {
 }
 
 /// Keeps a new run beside the job that made it and marks its subject.
-pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
+pub(super) async fn insert(tx: &mut Tx, job: &str, run: &Run, now: Timestamp) -> Result<()> {
     forget_namesake(tx, job, run.id, now).await?;
-    sqlx::query(
+    query(
         "INSERT INTO runs (id, job, phase, pull_requests, created_at, seen_at) VALUES ($1, $2, $3, '[]', $4, $4) \
          ON CONFLICT (id) DO UPDATE SET job = excluded.job, url = NULL, pull_requests = '[]', \
          created_at = excluded.created_at, ended_at = NULL",
@@ -68,26 +66,26 @@ pub(super) async fn insert(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp
     .execute(&mut **tx)
     .await?;
     see(tx, job, run, now).await?;
-    sqlx::query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(&mut **tx).await?;
+    query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(&mut **tx).await?;
     join(tx, job, run.id).await
 }
 
 /// From now on the job follows this run.
-pub(super) async fn join(tx: &mut Tx<'_>, job: &str, run: i64) -> Result<()> {
+pub(super) async fn join(tx: &mut Tx, job: &str, run: i64) -> Result<()> {
     for join in [
         "UPDATE jobs SET run = $2 WHERE id = $1",
         // What waits to be said to the run of this job knows now which it is.
         "UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL",
     ] {
-        sqlx::query(join).bind(job).bind(run).execute(&mut **tx).await?;
+        query(join).bind(job).bind(run).execute(&mut **tx).await?;
     }
     Ok(())
 }
 
 /// A service that was set up anew counts from the start: what went by this id before is gone.
-async fn forget_namesake(tx: &mut Tx<'_>, job: &str, run: i64, now: Timestamp) -> Result<()> {
+async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Result<()> {
     let others =
-        sqlx::query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(&mut **tx).await?;
+        query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(&mut **tx).await?;
     for other in others {
         let before: String = other.try_get("id")?;
         let from = &[JobState::Running];
@@ -98,18 +96,14 @@ async fn forget_namesake(tx: &mut Tx<'_>, job: &str, run: i64, now: Timestamp) -
             Err(error) => return Err(error),
         }
     }
-    sqlx::query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2")
-        .bind(run)
-        .bind(job)
-        .execute(&mut **tx)
-        .await?;
+    query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2").bind(run).bind(job).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// Writes down what a job's call was answered about a run, and marks the job's subject. A run that was forgotten is kept
 /// beside the job from now on.
-pub(super) async fn see(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -> Result<()> {
-    sqlx::query(
+pub(super) async fn see(tx: &mut Tx, job: &str, run: &Run, now: Timestamp) -> Result<()> {
+    query(
         "INSERT INTO runs (id, job, phase, pull_requests, created_at, seen_at) VALUES ($1, $2, $3, '[]', $4, $4) \
          ON CONFLICT (id) DO NOTHING",
     )
@@ -125,9 +119,9 @@ pub(super) async fn see(tx: &mut Tx<'_>, job: &str, run: &Run, now: Timestamp) -
 }
 
 /// Writes down how a run that is stored looks now.
-async fn note(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<()> {
+async fn note(tx: &mut Tx, run: &Run, now: Timestamp) -> Result<()> {
     let (phase, _) = phase_of(run.status.as_deref());
-    sqlx::query(
+    query(
         "UPDATE runs SET status = $2, phase = $3, url = COALESCE($4, url), result = $5, summary = $6, \
          pull_requests = $7, seen_at = $8, \
          ended_at = CASE WHEN $9 IS NULL THEN NULL ELSE COALESCE(ended_at, $9) END WHERE id = $1",
@@ -148,17 +142,17 @@ async fn note(tx: &mut Tx<'_>, run: &Run, now: Timestamp) -> Result<()> {
 
 /// The job that a run belongs to, as far as we know.
 pub(super) async fn owner(conn: &mut Conn, run: i64) -> Result<Option<String>> {
-    let row = sqlx::query("SELECT job FROM runs WHERE id = $1").bind(run).fetch_optional(conn).await?;
+    let row = query("SELECT job FROM runs WHERE id = $1").bind(run).fetch_optional(conn).await?;
     row.map(|row| Ok(row.try_get("job")?)).transpose()
 }
 
 async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
-    let row = sqlx::query("SELECT subject FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
+    let row = query("SELECT subject FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
     Ok(row.try_get("subject")?)
 }
 
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
-async fn teach(tx: &mut Tx<'_>, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
+async fn teach(tx: &mut Tx, subject: &str, facts: Facts, now: Timestamp) -> Result<()> {
     let Some((host, repo)) = place_of(subject) else { return Ok(()) };
     let (key, host, repo) = (subject.to_owned(), host.to_owned(), repo.to_owned());
     let update = SubjectUpdate { key, host, repo, facts, ..SubjectUpdate::default() };
@@ -188,8 +182,8 @@ fn place_of_change(url: &str) -> Option<(&str, &str)> {
 impl Store {
     /// Running jobs, and those that were lost since a moment, with their runs; by run, newest first.
     pub async fn followed(&self, lost_since: Timestamp) -> Result<Vec<Followed>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let found = query(
             "SELECT j.id AS job, r.id, j.state, r.status, r.created_at, j.submitted_at, r.seen_at, \
              CASE WHEN j.resumed = 1 AND j.heard_at IS NULL THEN 1 ELSE 0 END AS unheard FROM jobs j \
              JOIN runs r ON r.id = j.run WHERE j.state = 'running' OR (j.state = 'lost' AND j.ended_at >= $1) \
@@ -207,9 +201,9 @@ impl Store {
                     run_id: row.try_get("id")?,
                     state: rows::state(row.try_get("state")?)?,
                     status: row.try_get("status")?,
-                    submitted_at: Timestamp(row.try_get::<Option<i64>, _>("submitted_at")?.unwrap_or(created_at)),
+                    submitted_at: Timestamp(row.try_get::<Option<i64>>("submitted_at")?.unwrap_or(created_at)),
                     made_at: Timestamp(created_at),
-                    unheard: row.try_get::<i64, _>("unheard")? == 1,
+                    unheard: row.try_get::<i64>("unheard")? == 1,
                     seen_at: Timestamp(row.try_get("seen_at")?),
                 })
             })
@@ -225,58 +219,53 @@ impl Store {
 
     /// The same for an answer that took its time, and for jobs that may have been given up.
     pub async fn observe_as_of(&self, seen: &[Run], look: Look) -> Result<Vec<RunChange>> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let mut changes = Vec::new();
         for run in seen {
             changes.extend(observe_one(&mut tx, run, look, now).await?);
         }
-        tx.commit().await?;
-        drop(writer);
-        if !changes.is_empty() {
-            self.wake();
+        if changes.is_empty() {
+            tx.commit().await?
+        } else {
+            tx.commit_and_wake().await?
         }
         Ok(changes)
     }
 
     /// A running job's run did not end in time, or is gone: nobody waits for it any more.
     pub async fn give_up(&self, job: &str, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let change = jobs::Change { job, from: &[JobState::Running], to: JobState::Lost, reason, due_at: None };
         jobs::change(&mut tx, &change, self.inner.clock.now()).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 }
 
-async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
+async fn observe_one(tx: &mut Tx, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
     let mut changes = Vec::new();
-    let row = sqlx::query(
-        "SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1",
-    )
-    .bind(run.id)
-    .fetch_optional(&mut **tx)
-    .await?;
+    let row =
+        query("SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
+            .bind(run.id)
+            .fetch_optional(&mut **tx)
+            .await?;
     let Some(row) = row else { return Ok(changes) };
     note(tx, run, now).await?;
-    if row.try_get::<&str, _>("pull_requests")? != rows::to_json(&run.pull_requests) {
+    if row.try_get::<&str>("pull_requests")? != rows::to_json(&run.pull_requests) {
         let subject: &str = row.try_get("subject")?;
         for change in &run.pull_requests {
             let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
                 let key = format!("{host}/{repo}@{branch}");
                 // What a run pushes belongs to whatever it was started for.
-                let part_of = Some(row.try_get::<String, _>("context")?).filter(|context| *context != key);
+                let part_of = Some(row.try_get::<String>("context")?).filter(|context| *context != key);
                 let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };
                 teach(tx, &key, facts, now).await?;
             }
         }
     }
-    let following = sqlx::query(
+    let following = query(
         "SELECT id, state, resumed, submitted_at, answered_at, heard_at FROM jobs WHERE run = $1 AND state IN ('running', 'lost') \
          ORDER BY id",
     )
@@ -287,10 +276,10 @@ async fn observe_one(tx: &mut Tx<'_>, run: &Run, look: Look, now: Timestamp) -> 
         let waiting = Waiting {
             job: row.try_get("id")?,
             from: rows::state(row.try_get("state")?)?,
-            resumed: row.try_get::<i64, _>("resumed")? == 1,
-            submitted_at: row.try_get::<Option<i64>, _>("submitted_at")?.map(Timestamp),
-            answered_at: row.try_get::<Option<i64>, _>("answered_at")?.map(Timestamp),
-            heard_at: row.try_get::<Option<i64>, _>("heard_at")?.map(Timestamp),
+            resumed: row.try_get::<i64>("resumed")? == 1,
+            submitted_at: row.try_get::<Option<i64>>("submitted_at")?.map(Timestamp),
+            answered_at: row.try_get::<Option<i64>>("answered_at")?.map(Timestamp),
+            heard_at: row.try_get::<Option<i64>>("heard_at")?.map(Timestamp),
         };
         changes.extend(waiting.learn(tx, phase_of(run.status.as_deref()).0, look, now).await?);
     }
@@ -308,7 +297,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn learn(self, tx: &mut Tx<'_>, phase: RunPhase, look: Look, now: Timestamp) -> Result<Option<RunChange>> {
+    async fn learn(self, tx: &mut Tx, phase: RunPhase, look: Look, now: Timestamp) -> Result<Option<RunChange>> {
         if self.resumed && !self.is_news(phase, look) {
             return Ok(None);
         }
@@ -320,7 +309,7 @@ impl Waiting {
         };
         let Self { job, from, .. } = self;
         if to == JobState::Running {
-            sqlx::query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1 AND resumed = 1")
+            query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1 AND resumed = 1")
                 .bind(&job)
                 .bind(now.0)
                 .execute(&mut **tx)

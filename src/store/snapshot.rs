@@ -1,9 +1,7 @@
 //! What the gates look at: read in the transaction that releases a job, and for showing why one waits.
 
-use sqlx::Row;
-
+use super::db::{Conn, query};
 use super::errors::{Result, StoreError};
-use super::sqlite::Conn;
 use super::{Store, budgets, calls, pauses, rows};
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Active, BudgetUse, ChecksNow, Freeze, Snapshot, WindowUse};
@@ -72,7 +70,7 @@ impl Common {
 /// How many commits were acted upon, and whether the job's own is one of them. A count that cannot be read is unknown,
 /// so that nothing is sent, and says so; it takes nobody else with it.
 async fn attempts(conn: &mut Conn, job: &Job) -> Result<(Option<u32>, bool)> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT (SELECT COUNT(*) FROM attempts WHERE grp = $2 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
          (SELECT COUNT(*) FROM attempts WHERE grp = $2 AND subject = $1 AND sha = $3 AND cleared_by IS NULL) AS counted",
     )
@@ -82,7 +80,7 @@ async fn attempts(conn: &mut Conn, job: &Job) -> Result<(Option<u32>, bool)> {
     .fetch_one(conn)
     .await;
     match row.map_err(StoreError::from) {
-        Ok(row) => Ok((Some(row.try_get::<i64, _>("attempts")? as u32), row.try_get::<i64, _>("counted")? > 0)),
+        Ok(row) => Ok((Some(row.try_get::<i64>("attempts")? as u32), row.try_get::<i64>("counted")? > 0)),
         Err(error @ StoreError::Busy(_)) => Err(error),
         Err(error) => {
             tracing::error!(job = job.id, %error, "the count of attempts cannot be read, so nothing is sent");
@@ -97,7 +95,7 @@ async fn facts(conn: &mut Conn, job: &Job) -> Result<(Option<Facts>, bool)> {
     if !job.stale_on.head && !job.stale_on.closed {
         return Ok((None, false));
     }
-    let row = sqlx::query(
+    let row = query(
         "SELECT s.facts, EXISTS (SELECT 1 FROM heads h WHERE h.host = s.host AND h.repo = s.repo AND h.sha = $2 \
          AND h.subject = s.key) AS was_head FROM subjects s WHERE s.key = $1",
     )
@@ -123,17 +121,16 @@ async fn checks(conn: &mut Conn, job: &Job, policy: &Policy) -> Result<Checks> {
     if !policy.settle_checks && !job.stale_on.green {
         return Ok(said);
     }
-    let found =
-        sqlx::query("SELECT aggregate, outcome, seen_at FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
-            .bind(host)
-            .bind(repo)
-            .bind(sha)
-            .fetch_all(conn)
-            .await?;
+    let found = query("SELECT aggregate, outcome, seen_at FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
+        .bind(host)
+        .bind(repo)
+        .bind(sha)
+        .fetch_all(conn)
+        .await?;
     let (mut succeeded, mut fit) = (false, true);
     for row in &found {
         let outcome: &str = row.try_get("outcome")?;
-        if row.try_get::<i64, _>("aggregate")? == 1 {
+        if row.try_get::<i64>("aggregate")? == 1 {
             succeeded |= outcome.eq_ignore_ascii_case("success");
         } else {
             // A suite that nobody ever runs stays unfinished for ever: only single checks are waited for.
@@ -164,12 +161,12 @@ pub(super) fn has_ended(outcome: &str) -> bool {
 }
 
 async fn active(conn: &mut Conn, job: &Job, policy: &Policy) -> Result<Active> {
-    let row = sqlx::query("SELECT COUNT(*) AS active FROM jobs WHERE busy = $1 AND id <> $2")
+    let row = query("SELECT COUNT(*) AS active FROM jobs WHERE busy = $1 AND id <> $2")
         .bind(&job.context)
         .bind(&job.id)
         .fetch_one(&mut *conn)
         .await?;
-    let mut active = Active { on_subject: row.try_get::<i64, _>("active")? as u32, ..Active::default() };
+    let mut active = Active { on_subject: row.try_get::<i64>("active")? as u32, ..Active::default() };
     for limit in policy.limits.iter().filter(|limit| matches!(limit.bound, Bound::Running(_))) {
         let Some(name) = job.name_in(limit.scope) else { continue };
         let count = match limit.scope {
@@ -198,13 +195,13 @@ async fn budgets(conn: &mut Conn, job: &Job, policy: &Policy, now: Timestamp) ->
 }
 
 async fn sent_by(conn: &mut Conn, rule: &str) -> Result<u64> {
-    let row = sqlx::query("SELECT sent FROM rule_counts WHERE rule = $1").bind(rule).fetch_optional(conn).await?;
-    Ok(row.map_or(Ok(0), |row| row.try_get::<i64, _>("sent"))?.max(0) as u64)
+    let row = query("SELECT sent FROM rule_counts WHERE rule = $1").bind(rule).fetch_optional(conn).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get::<i64>("sent"))?.max(0) as u64)
 }
 
 /// The newest run of the context that the service still knows. One that looks for set-up commands knows nothing of the work.
 async fn newest_run(conn: &mut Conn, job: &Job) -> Result<Option<i64>> {
-    let row = sqlx::query(
+    let row = query(
         "SELECT run FROM jobs WHERE context = $1 AND run IS NOT NULL AND id <> $2 AND state <> 'lost' \
          AND action <> 'setup_commands' ORDER BY run DESC LIMIT 1",
     )
@@ -218,7 +215,7 @@ async fn newest_run(conn: &mut Conn, job: &Job) -> Result<Option<i64>> {
 /// Whether the job that this one follows may yet have a run that is not known.
 async fn run_to_come(conn: &mut Conn, job: &Job) -> Result<bool> {
     let (Some(follows), None) = (&job.follows, job.target) else { return Ok(false) };
-    let row = sqlx::query("SELECT 1 FROM jobs WHERE id = $1 AND active = 1 AND run IS NULL")
+    let row = query("SELECT 1 FROM jobs WHERE id = $1 AND active = 1 AND run IS NULL")
         .bind(follows)
         .fetch_optional(conn)
         .await?;
@@ -228,7 +225,7 @@ async fn run_to_come(conn: &mut Conn, job: &Job) -> Result<bool> {
 impl Store {
     /// What the gates would look at for these jobs now; for showing why each waits.
     pub async fn snapshots(&self, waiting: Vec<(Job, Policy)>) -> Result<Vec<Snapshot>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
         let common = Common::read(&mut conn, &self.inner.limits, now).await?;
         let mut snapshots = Vec::with_capacity(waiting.len());

@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row;
-
+use super::db::{Conn, Tx, query};
 use super::errors::Result;
 use super::heads::was_head;
 use super::jobs::{self, NewJob};
-use super::sqlite::{Conn, Tx, begin};
 use super::subjects::Turn;
 use super::{Store, rows};
 use crate::model::clock::Timestamp;
@@ -25,7 +23,7 @@ const SUPERSEDE: &str = "UPDATE jobs SET state = 'superseded', reason = $2, upda
 
 /// What a group turned: at most one change of each kind for each subject counts, the last.
 pub(super) async fn act_upon(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     turns: &[Turn<'_>],
     on_stale: &[(String, OnStale)],
     now: Timestamp,
@@ -40,13 +38,13 @@ pub(super) async fn act_upon(
     Ok(made)
 }
 
-async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<()> {
+async fn supersede(tx: &mut Tx, turn: &Turn<'_>, now: Timestamp) -> Result<()> {
     let reason = turn.reason();
-    let statement = |which: &str| sqlx::AssertSqlSafe(format!("{SUPERSEDE} AND {which}"));
+    let statement = |which: &str| format!("{SUPERSEDE} AND {which}");
     match turn {
         // A commit that was never known as a head may be newer than what we were told of.
         Turn::Moved { update, .. } => {
-            sqlx::query(statement(
+            query(statement(
                 "stale_on LIKE '%head%' AND sha <> $4 AND EXISTS (SELECT 1 FROM heads h WHERE h.host = $5 \
                  AND h.repo = $6 AND h.sha = jobs.sha AND h.subject = $1)",
             ))
@@ -60,7 +58,7 @@ async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<(
             .await?
         }
         Turn::Closed { update, .. } => {
-            sqlx::query(statement("stale_on LIKE '%closed%'"))
+            query(statement("stale_on LIKE '%closed%'"))
                 .bind(&update.key)
                 .bind(reason)
                 .bind(now.0)
@@ -68,7 +66,7 @@ async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<(
                 .await?
         }
         Turn::Green { subject, sha } => {
-            sqlx::query(statement("stale_on LIKE '%green%' AND sha = $4"))
+            query(statement("stale_on LIKE '%green%' AND sha = $4"))
                 .bind(*subject)
                 .bind(reason)
                 .bind(now.0)
@@ -81,7 +79,7 @@ async fn supersede(tx: &mut Tx<'_>, turn: &Turn<'_>, now: Timestamp) -> Result<(
 }
 
 /// Makes the acts that rules want for runs on what has turned; answers whether there is one.
-async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], now: Timestamp) -> Result<bool> {
+async fn tell(tx: &mut Tx, turn: &Turn<'_>, on_stale: &[(String, OnStale)], now: Timestamp) -> Result<bool> {
     let (Some(told), false) = (turn.told(), on_stale.is_empty()) else { return Ok(false) };
     let mut made = false;
     // Several jobs may follow one run: it is told once.
@@ -110,11 +108,11 @@ async fn tell(tx: &mut Tx<'_>, turn: &Turn<'_>, on_stale: &[(String, OnStale)], 
 
 /// Which jobs of a subject have, or may have, a run that works.
 const WORKS: &str = "WHERE j.subject = $1 AND j.ended_at IS NULL AND j.action = 'run' AND \
-    +j.state IN ('submitting', 'uncertain', 'running') ORDER BY j.id";
+    j.state || '' IN ('submitting', 'uncertain', 'running') ORDER BY j.id";
 
 async fn running(conn: &mut Conn, subject: &str) -> Result<Vec<Job>> {
     let select = format!("{} {WORKS}", rows::JOB);
-    let found = sqlx::query(sqlx::AssertSqlSafe(select)).bind(subject).fetch_all(conn).await?;
+    let found = query(select).bind(subject).fetch_all(conn).await?;
     found.iter().map(rows::job).collect()
 }
 
@@ -204,8 +202,8 @@ impl Act<'_> {
     }
 
     /// Makes the job, unless one was made for this before or the run was told often enough.
-    async fn make_once(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<String>> {
-        let row = sqlx::query(
+    async fn make_once(&self, tx: &mut Tx, now: Timestamp) -> Result<Option<String>> {
+        let row = query(
             "SELECT COUNT(*) AS acts, COUNT(CASE WHEN rule = $2 AND key = $3 THEN 1 END) AS same FROM jobs \
              WHERE follows = $1 AND action IN ('tell', 'ban')",
         )
@@ -214,13 +212,13 @@ impl Act<'_> {
         .bind(self.key())
         .fetch_one(&mut **tx)
         .await?;
-        if row.try_get::<i64, _>("same")? > 0 || row.try_get::<i64, _>("acts")? >= MOST_ACTS {
+        if row.try_get::<i64>("same")? > 0 || row.try_get::<i64>("acts")? >= MOST_ACTS {
             return Ok(None);
         }
         self.make(tx, now).await.map(Some)
     }
 
-    async fn make(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<String> {
+    async fn make(&self, tx: &mut Tx, now: Timestamp) -> Result<String> {
         let id = new_id(now);
         let of = self.of;
         let new = NewJob {
@@ -259,15 +257,14 @@ impl Store {
     /// answers its id, or that of an equal one that waits. It has the priority of people and no events; `reason` is the
     /// whole sentence, which a tell says to the run, and stays in [`Job::message`] when the job's own reason changes.
     pub async fn make_act(&self, action: Action, target: i64, of: &str, reason: &str) -> Result<String> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let mut of = jobs::get(&mut tx, of).await?;
         of.run = of
             .run
             .filter(|run| run.id == target)
             .or(Some(crate::model::run::Run { id: target, ..crate::model::run::Run::default() }));
         let act = Act { action, of: &of, cause: "asked", reason, sha: None };
-        let waiting = sqlx::query("SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
+        let waiting = query("SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
             .bind(&of.rule)
             .bind(act.key())
             .fetch_optional(&mut *tx)
@@ -276,16 +273,14 @@ impl Store {
             Some(row) => row.try_get("id")?,
             None => act.make(&mut tx, self.inner.clock.now()).await?,
         };
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(id)
     }
 }
 
 /// A run that has ended, or was never made, is told nothing any more: that would wake it.
-pub(super) async fn drop_acts(tx: &mut Tx<'_>, of: &str, reason: &str, now: Timestamp) -> Result<()> {
-    sqlx::query(
+pub(super) async fn drop_acts(tx: &mut Tx, of: &str, reason: &str, now: Timestamp) -> Result<()> {
+    query(
         "UPDATE jobs SET state = 'superseded', reason = $2, updated_at = $3, ended_at = $3, revision = revision + 1 \
          WHERE follows = $1 AND action IN ('tell', 'ban') AND open = 1",
     )
@@ -299,29 +294,26 @@ pub(super) async fn drop_acts(tx: &mut Tx<'_>, of: &str, reason: &str, now: Time
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
-
+    use super::super::db::{self, query};
     use super::super::{rows, subjects};
 
     /// With a million jobs every other way reads far too many of them, in the transaction that everybody waits for.
     #[tokio::test]
     async fn what_turns_stale_is_found_by_its_subject_and_what_is_parked_by_its_commit() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let (_folder, mut conn) = db::empty().await;
         for (statement, index) in [
             (format!("{} AND stale_on LIKE '%head%' AND sha <> $4", super::SUPERSEDE), "jobs_of_subject (subject=?"),
             (format!("{} {}", rows::JOB, super::WORKS), "jobs_of_subject (subject=?"),
             (format!("{} ($1, $2)", subjects::PARKED), "jobs_of_sha (sha=?)"),
             ("SELECT COUNT(*) FROM jobs WHERE follows = $1 AND action IN ('tell', 'ban')".to_owned(), "jobs_following"),
         ] {
-            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-            let mut query = sqlx::query(explain);
+            let explain = format!("EXPLAIN QUERY PLAN {statement}");
+            let mut asked = query(explain);
             for _ in 0..statement.matches('$').count().min(4) {
-                query = query.bind("");
+                asked = asked.bind("");
             }
-            let steps = query.fetch_all(&mut opened.writer).await.unwrap();
-            let plan: Vec<String> = steps.iter().map(|row| row.get("detail")).collect();
+            let steps = asked.fetch_all(&mut conn).await.unwrap();
+            let plan: Vec<String> = steps.iter().map(|row| row.try_get("detail").unwrap()).collect();
             assert!(plan.iter().any(|step| step.contains(index)), "{statement}: {plan:#?}");
             assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{statement}: {plan:#?}");
         }

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row};
-
+use super::db::{Conn, Row, query};
 use super::errors::Result;
 use super::lists::{Page, PageRequest, cut, limit, open_cursor};
-use super::sqlite::Conn;
 use super::{Store, notices, pauses, rows};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::DeliveryRecord;
@@ -71,7 +68,7 @@ const JOB_OF_DELIVERY: &str = "j.id IN (SELECT e.job FROM job_events e WHERE e.d
 impl Store {
     /// Everything that hangs on what is sought.
     pub async fn story(&self, sought: &Sought) -> Result<Found> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let mut jobs = Jobs::default();
         for (condition, values) in [
             (JOB_OF_SUBJECT, &sought.subjects),
@@ -120,8 +117,8 @@ impl Store {
 
     /// The subjects of a change or issue of a repository, by its number; of any host if none is given.
     pub async fn subjects_numbered(&self, host: Option<&str>, repo: &str, number: u64) -> Result<Vec<KnownSubject>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let found = sqlx::query(
+        let mut conn = self.inner.db.read().await?;
+        let found = query(
             "SELECT key, facts FROM subjects WHERE repo = $1 AND change_number = $2 AND ($3 = '' OR host = $3) \
              UNION SELECT key, facts FROM subjects WHERE repo = $1 AND change_number IS NULL AND key = host || '/' || $1 || $4 \
              AND ($3 = '' OR host = $3)",
@@ -137,7 +134,7 @@ impl Store {
 
     /// The subjects of a ticket, by its key: those that are called so, and those of deliveries of its project.
     pub async fn subjects_called(&self, key: &str) -> Result<BTreeSet<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let mut found: BTreeSet<String> =
             texts(&mut conn, "SELECT subject FROM aliases WHERE alias = $1", &[key]).await?;
         if found.is_empty() {
@@ -150,33 +147,31 @@ impl Store {
 
     /// The subjects whose head a commit was; the commit may be cut short.
     pub async fn subjects_at(&self, sha: &str) -> Result<BTreeSet<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         texts(&mut conn, "SELECT subject FROM heads WHERE sha >= $1 AND sha < $1 || 'g' LIMIT 100", &[sha]).await
     }
 
     /// The newest commits that a subject's head was at: deliveries that name only the commit belong to it.
     pub async fn heads_of(&self, subject: &str) -> Result<BTreeSet<String>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = format!("SELECT sha FROM heads WHERE subject = $1 ORDER BY seen_at DESC LIMIT {HEADS}");
-        let found = sqlx::query(AssertSqlSafe(sql)).bind(subject).fetch_all(&mut *conn).await?;
+        let found = query(sql).bind(subject).fetch_all(&mut *conn).await?;
         found.iter().map(|row| Ok(row.try_get("sha")?)).collect()
     }
 
     /// What is known of a subject, by its key.
     pub async fn facts(&self, subject: &str) -> Result<Option<Facts>> {
-        let mut conn = self.inner.readers.acquire().await?;
-        let row = sqlx::query("SELECT key, facts FROM subjects WHERE key = $1")
-            .bind(subject)
-            .fetch_optional(&mut *conn)
-            .await?;
+        let mut conn = self.inner.db.read().await?;
+        let row =
+            query("SELECT key, facts FROM subjects WHERE key = $1").bind(subject).fetch_optional(&mut *conn).await?;
         Ok(row.as_ref().map(known).transpose()?.map(|known| known.facts))
     }
 
     /// The last delivery of a repository or project.
     pub async fn last_of_repo(&self, repo: &str) -> Result<Option<DeliveryRecord>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = "SELECT * FROM deliveries WHERE repo = $1 ORDER BY id DESC LIMIT 1";
-        let row = sqlx::query(sql).bind(repo).fetch_optional(&mut *conn).await?;
+        let row = query(sql).bind(repo).fetch_optional(&mut *conn).await?;
         row.as_ref().map(rows::delivery).transpose()
     }
 
@@ -188,9 +183,9 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<DeliveryRecord>> {
         let after = page.cursor.as_deref().map(open_cursor).transpose()?.unwrap_or_else(|| first_id(from));
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = "SELECT d.* FROM deliveries d WHERE d.id > $1 AND ($2 = '' OR d.source = $2) ORDER BY d.id LIMIT $3";
-        let found = sqlx::query(sql)
+        let found = query(sql)
             .bind(after)
             .bind(source.unwrap_or_default())
             .bind(limit(page) as i64 + 1)
@@ -217,7 +212,7 @@ struct Jobs {
 impl Jobs {
     async fn read(&mut self, conn: &mut Conn, condition: &'static str, value: Value<'_>) -> Result<()> {
         let sql = format!("{} WHERE {condition} ORDER BY j.id DESC LIMIT {MOST}", rows::JOB);
-        let query = sqlx::query(AssertSqlSafe(sql));
+        let query = query(sql);
         let query = match value {
             Value::Text(text) => query.bind(text),
             Value::Number(number) => query.bind(number),
@@ -242,7 +237,7 @@ struct Deliveries {
 impl Deliveries {
     async fn read(&mut self, conn: &mut Conn, condition: &'static str, value: &str) -> Result<()> {
         let sql = format!("{DELIVERIES} {condition} ORDER BY d.id DESC LIMIT {MOST}");
-        for row in sqlx::query(AssertSqlSafe(sql)).bind(value).fetch_all(conn).await? {
+        for row in query(sql).bind(value).fetch_all(conn).await? {
             let delivery = rows::delivery(&row)?;
             if (self.found.len() as i64) < MOST && self.seen.insert(delivery.id.clone()) {
                 self.found.push(delivery);
@@ -253,26 +248,23 @@ impl Deliveries {
 }
 
 async fn texts(conn: &mut Conn, sql: &'static str, values: &[&str]) -> Result<BTreeSet<String>> {
-    let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
-    query.fetch_all(conn).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let query = values.iter().fold(query(sql), |query, value| query.bind(*value));
+    query.fetch_all(conn).await?.iter().map(|row| row.try_get("subject")).collect()
 }
 
-fn known(row: &SqliteRow) -> Result<KnownSubject> {
+fn known(row: &Row) -> Result<KnownSubject> {
     Ok(KnownSubject { key: row.try_get("key")?, facts: rows::json("subjects", "facts", row.try_get("facts")?)? })
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
-
+    use super::super::db;
     use super::*;
 
     /// With a million deliveries and jobs every other way reads all of them.
     #[tokio::test]
     async fn whatever_is_pointed_at_is_found_by_an_index() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-        let mut opened = super::super::sqlite::open(&url).await.unwrap();
+        let (_folder, mut conn) = db::empty().await;
         let deliveries = [OF_SUBJECT, OF_SHA, OF_OBJECT, BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}"));
         let jobs = [JOB_OF_SUBJECT, JOB_WITHIN, JOB_OF_SHA, JOB_BY_ID, JOB_OF_RUN, JOB_OF_DELIVERY]
             .map(|it| format!("{} WHERE {it}", rows::JOB));
@@ -280,8 +272,8 @@ mod tests {
             deliveries.into_iter().map(|sql| (sql, "d.id")).chain(jobs.into_iter().map(|sql| (sql, "j.id")))
         {
             let explain = format!("EXPLAIN QUERY PLAN {sql} ORDER BY {id} DESC LIMIT {MOST}");
-            let rows = sqlx::query(AssertSqlSafe(explain)).bind("x").fetch_all(&mut opened.writer).await.unwrap();
-            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            let rows = query(explain).bind("x").fetch_all(&mut conn).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
             assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{sql}: {plan:#?}");
         }
     }

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sqlx::Row;
-
+use super::db::{Conn, Row, Tx, many, query, runs, within};
 use super::errors::Result;
 use super::heads::Heads;
-use super::sqlite::{Conn, Tx};
-use super::{Store, links, notices, rows, sql};
+use super::{Store, links, notices, rows};
 use crate::model::acceptance::{Acceptance, AttemptReset};
 use crate::model::clock::Timestamp;
 use crate::model::notice::NoticeKind;
@@ -47,7 +45,7 @@ pub(super) enum Turn<'g> {
 
 /// Adds what a group of deliveries says, in the order in which they arrived.
 pub(super) async fn learn<'g>(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     group: impl Iterator<Item = &'g Acceptance> + Clone,
     now: Timestamp,
 ) -> Result<Learnt<'g>> {
@@ -72,11 +70,7 @@ pub(super) struct Known<'u> {
 }
 
 /// Lays updates over what is stored; answers what turned by that.
-pub(super) async fn absorb<'u>(
-    tx: &mut Tx<'_>,
-    updates: &[&'u SubjectUpdate],
-    now: Timestamp,
-) -> Result<Vec<Turn<'u>>> {
+pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: Timestamp) -> Result<Vec<Turn<'u>>> {
     links::learn_aliases(tx, updates, now).await?;
     let mut known: BTreeMap<&str, Known<'u>> = BTreeMap::new();
     let mut heads = Heads::default();
@@ -116,11 +110,11 @@ pub(super) async fn absorb<'u>(
     Ok(turns)
 }
 
-async fn write(tx: &mut Tx<'_>, known: BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
+async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
     let known: Vec<_> = known.into_values().collect();
-    for run in sql::runs(&known) {
+    for run in runs(&known) {
         // A comment on a change that is over names nothing but its number.
-        let mut query = sql::many(
+        let mut query = many(
             "INSERT INTO subjects (key, host, repo, change_number, facts, updated_at)",
             run.len(),
             6,
@@ -143,12 +137,12 @@ async fn write(tx: &mut Tx<'_>, known: BTreeMap<&str, Known<'_>>, now: Timestamp
 }
 
 async fn facts_of(conn: &mut Conn, key: &str) -> Result<Option<Facts>> {
-    let row = sqlx::query("SELECT facts FROM subjects WHERE key = $1").bind(key).fetch_optional(conn).await?;
+    let row = query("SELECT facts FROM subjects WHERE key = $1").bind(key).fetch_optional(conn).await?;
     row.map(|row| rows::json("subjects", "facts", row.try_get("facts")?)).transpose()
 }
 
 /// Keeps the state of checks; answers whether a job waited for one of them.
-async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -> Result<bool> {
+async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Result<bool> {
     let mut newest = BTreeMap::new();
     for update in checks {
         newest.insert((&update.host, &update.repo, &update.sha, &update.check.name, update.check.aggregate), update);
@@ -157,10 +151,10 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
     let unfit: BTreeSet<_> = newest.iter().filter(|it| !is_fit(&it.check.outcome)).map(|it| &it.sha).collect();
     for sha in unfit {
         // Its success was told before all of its checks were known.
-        sqlx::query("UPDATE attempts SET cleared_by = NULL WHERE cleared_by = $1").bind(sha).execute(&mut **tx).await?;
+        query("UPDATE attempts SET cleared_by = NULL WHERE cleared_by = $1").bind(sha).execute(&mut **tx).await?;
     }
-    for run in sql::runs(&newest) {
-        let mut query = sql::many(
+    for run in runs(&newest) {
+        let mut query = many(
             "INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)",
             run.len(),
             7,
@@ -184,11 +178,11 @@ async fn note_checks(tx: &mut Tx<'_>, checks: &[&CheckUpdate], now: Timestamp) -
 }
 
 /// Jobs that were put aside until something is known of their commit are looked at again.
-async fn unpark(tx: &mut Tx<'_>, commits: &[&String]) -> Result<bool> {
+async fn unpark(tx: &mut Tx, commits: &[&String]) -> Result<bool> {
     let mut woken = 0;
-    for run in sql::runs(commits) {
-        let query = run.iter().fold(sql::within(PARKED, run.len()), |query, sha| query.bind(*sha));
-        woken += query.execute(&mut **tx).await?.rows_affected();
+    for run in runs(commits) {
+        let query = run.iter().fold(within(PARKED, run.len()), |query, sha| query.bind(*sha));
+        woken += query.execute(&mut **tx).await?;
     }
     Ok(woken > 0)
 }
@@ -200,10 +194,10 @@ pub(super) fn is_fit(outcome: &str) -> bool {
 }
 
 /// Counts a subject's attempts from zero again, unless something that only the store knows stands against it.
-async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Timestamp) -> Result<Option<Turn<'g>>> {
+async fn reset_attempts<'g>(tx: &mut Tx, reset: &'g AttemptReset, now: Timestamp) -> Result<Option<Turn<'g>>> {
     let subject = match reset {
         AttemptReset::Green { subject, host, repo, sha } => {
-            let checks = sqlx::query("SELECT outcome FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
+            let checks = query("SELECT outcome FROM checks WHERE host = $1 AND repo = $2 AND sha = $3")
                 .bind(host)
                 .bind(repo)
                 .bind(sha)
@@ -215,7 +209,7 @@ async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Times
                 }
             }
             // Not forgotten: a check of this commit that turns red later takes it back.
-            sqlx::query("UPDATE attempts SET cleared_by = $2 WHERE subject = $1 AND cleared_by IS NULL")
+            query("UPDATE attempts SET cleared_by = $2 WHERE subject = $1 AND cleared_by IS NULL")
                 .bind(subject)
                 .bind(sha)
                 .execute(&mut **tx)
@@ -226,7 +220,7 @@ async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Times
         AttemptReset::HumanPush { subject } => {
             // The run may have been asked for by the ticket that the branch belongs to.
             let context = facts_of(tx, subject).await?.and_then(|facts| facts.part_of);
-            let ours = sqlx::query(
+            let ours = query(
                 "SELECT 1 FROM jobs WHERE busy IN ($1, $3) UNION ALL SELECT 1 FROM jobs \
                  WHERE subject = $1 AND (ended_at > $2 OR ended_at IS NULL) AND submitted_at IS NOT NULL \
                  UNION ALL SELECT 1 FROM jobs WHERE context = $3 AND run IS NOT NULL AND ended_at > $2 LIMIT 1",
@@ -242,7 +236,7 @@ async fn reset_attempts<'g>(tx: &mut Tx<'_>, reset: &'g AttemptReset, now: Times
             subject
         }
     };
-    sqlx::query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
+    query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
     notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
     Ok(None)
 }
@@ -251,10 +245,10 @@ impl Store {
     /// What is known of an event's subject: of a fork's change that has this head, before anything else; else by key,
     /// by change number, by commit.
     pub async fn subject(&self, lookup: &SubjectLookup) -> Result<Option<KnownSubject>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let by_head = match &lookup.sha {
             Some(sha) => {
-                sqlx::query(
+                query(
                     "SELECT s.key, s.facts, h.fork FROM heads h JOIN subjects s ON s.key = h.subject \
                  WHERE h.host = $1 AND h.repo = $2 AND h.sha = $3 ORDER BY h.fork DESC, h.seen_at DESC LIMIT 1",
                 )
@@ -267,7 +261,7 @@ impl Store {
             None => None,
         };
         if let Some(row) = &by_head
-            && row.try_get::<i64, _>("fork")? == 1
+            && row.try_get::<i64>("fork")? == 1
         {
             return known(row).map(Some);
         }
@@ -275,7 +269,7 @@ impl Store {
             return Ok(Some(KnownSubject { key: lookup.key.clone(), facts }));
         }
         if let Some(number) = lookup.change {
-            let row = sqlx::query(
+            let row = query(
                 "SELECT key, facts FROM subjects WHERE host = $1 AND repo = $2 AND change_number = $3 \
                  ORDER BY updated_at DESC LIMIT 1",
             )
@@ -292,6 +286,6 @@ impl Store {
     }
 }
 
-fn known(row: &sqlx::sqlite::SqliteRow) -> Result<KnownSubject> {
+fn known(row: &Row) -> Result<KnownSubject> {
     Ok(KnownSubject { key: row.try_get("key")?, facts: rows::json("subjects", "facts", row.try_get("facts")?)? })
 }

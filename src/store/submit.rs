@@ -1,10 +1,9 @@
 //! What the answer to a call, or its lack, does to the job that was being sent.
 
-use sqlx::Row;
-
 use super::calls::{self, CallId};
+use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
-use super::sqlite::{Conn, Tx, begin};
+use super::replica::APART;
 use super::told::{self, NOBODY};
 use super::{Store, budgets, jobs, rows, runs};
 use crate::model::clock::Timestamp;
@@ -23,38 +22,41 @@ pub struct Uncertain {
     pub ended_at: Timestamp,
 }
 
-/// Ends the calls that a process before this one left open, and doubts what it was submitting.
-pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
-    let mut tx = begin(writer).await?;
+/// Ends the calls of processes that are not alive and those that began before `overdue`, and doubts what they were
+/// submitting.
+pub(super) async fn take_over(tx: &mut Tx, overdue: Timestamp, now: Timestamp) -> Result<()> {
+    const LEFT: &str = "ended_at IS NULL AND (began_at <= $2 OR replica NOT IN (SELECT id FROM replicas))";
+    query(format!("UPDATE calls SET ended_at = $1 WHERE {LEFT}")).bind(now.0).bind(overdue.0).execute(tx).await?;
     // Entries from the future, left by a clock that was ahead, count as now.
-    sqlx::query("UPDATE calls SET ended_at = $1 WHERE ended_at IS NULL OR ended_at > $1")
-        .bind(now.0)
-        .execute(&mut *tx)
-        .await?;
+    let ahead = if tx.is_postgres() { now.plus(2 * APART) } else { now };
     for late in [
-        "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $1",
-        "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $1",
+        "UPDATE calls SET ended_at = $1 WHERE ended_at > $2",
+        "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $2",
+        "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $2",
     ] {
-        sqlx::query(late).bind(now.0).execute(&mut *tx).await?;
+        query(late).bind(now.0).bind(ahead.0).execute(tx).await?;
     }
-    let left = sqlx::query("SELECT id FROM jobs WHERE state = 'submitting'").fetch_all(&mut *tx).await?;
-    for row in left {
-        let job: String = row.try_get("id")?;
-        doubt(&mut tx, &job, "hookrun stopped while the call was under way", now).await?;
+    let left = query(
+        "SELECT id FROM jobs WHERE state = 'submitting' \
+         AND NOT EXISTS (SELECT 1 FROM calls WHERE calls.id = jobs.call AND calls.ended_at IS NULL)",
+    );
+    for row in left.fetch_all(tx).await? {
+        let job: &str = row.try_get("id")?;
+        doubt(tx, job, "hookrun stopped while the call was under way", now).await?;
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
-async fn doubt(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Result<()> {
+async fn doubt(tx: &mut Tx, job: &str, reason: &str, now: Timestamp) -> Result<()> {
     let change = jobs::Change { job, from: &[JobState::Submitting], to: JobState::Uncertain, reason, due_at: None };
     jobs::change(tx, &change, now).await?;
-    sqlx::query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(&mut **tx).await?;
+    query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// What was not done does not count: not as an attempt, in no budget, not as sent.
-async fn uncount(tx: &mut Tx<'_>, job: &str) -> Result<()> {
-    sqlx::query(
+async fn uncount(tx: &mut Tx, job: &str) -> Result<()> {
+    query(
         "DELETE FROM attempts WHERE job = $1 AND subject = (SELECT subject FROM jobs WHERE id = $1) \
          AND sha = (SELECT sha FROM jobs WHERE id = $1)",
     )
@@ -62,7 +64,7 @@ async fn uncount(tx: &mut Tx<'_>, job: &str) -> Result<()> {
     .execute(&mut **tx)
     .await?;
     if budgets::give_back(tx, job).await? {
-        sqlx::query("UPDATE rule_counts SET sent = sent - 1 WHERE rule = (SELECT rule FROM jobs WHERE id = $1)")
+        query("UPDATE rule_counts SET sent = sent - 1 WHERE rule = (SELECT rule FROM jobs WHERE id = $1)")
             .bind(job)
             .execute(&mut **tx)
             .await?;
@@ -73,21 +75,19 @@ async fn uncount(tx: &mut Tx<'_>, job: &str) -> Result<()> {
 impl Store {
     /// The call made a run: the job runs.
     pub async fn run_created(&self, job: &str, call: &CallId, run: &Run) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        let note = match must_be_submitting(&mut tx, job).await {
+        let note = match must_be_submitting(&mut tx, job, call).await {
             Ok(sent) => sent.reason,
+            Err(_) if take_late(&mut tx, job, call, run, now).await? => return tx.commit_and_wake().await,
             Err(error) => return ended_for_nothing(tx, error).await,
         };
         let from = &[JobState::Submitting];
         jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason: &note, due_at: None }, now)
             .await?;
         runs::insert(&mut tx, job, run, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
@@ -116,44 +116,38 @@ impl Store {
         due_at: Option<Timestamp>,
         target: Option<i64>,
     ) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job).await {
+        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }
         // Before the events of another job may bring a newer commit.
         uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, target).await?;
         jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// The call ended without an answer that tells: the job is uncertain.
     pub async fn unanswered(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job).await {
+        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }
         doubt(&mut tx, job, reason, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// Every uncertain job, oldest first.
     pub async fn uncertain(&self) -> Result<Vec<Uncertain>> {
-        let mut conn = self.inner.readers.acquire().await?;
+        let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE j.state = 'uncertain' ORDER BY j.id", rows::JOB);
-        let found = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut *conn).await?;
+        let found = query(sql).fetch_all(&mut *conn).await?;
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;
@@ -167,15 +161,12 @@ impl Store {
 
     /// The run of an uncertain or held job was found: it is the job's own, or the one that was told or banned.
     pub async fn adopt(&self, job: &str, run: &Run, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let unsettled = must_be_unsettled(&mut tx, job).await?;
         if unsettled.resumed || matches!(unsettled.action, Action::Ban | Action::Unban) {
             told::adopt(&mut tx, &unsettled, run.id, reason, now).await?;
-            tx.commit().await?;
-            drop(writer);
-            self.wake();
+            tx.commit_and_wake().await?;
             return Ok(());
         }
         if let Some(other) = runs::owner(&mut tx, run.id).await? {
@@ -184,16 +175,13 @@ impl Store {
         let from = &[JobState::Uncertain, JobState::Held];
         jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
         runs::insert(&mut tx, job, run, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// The call of an uncertain or held job was not carried out: it may be sent again.
     pub async fn absent(&self, job: &str, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         must_be_unsettled(&mut tx, job).await?;
         let from = &[JobState::Uncertain, JobState::Held];
@@ -201,30 +189,61 @@ impl Store {
         uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, None).await?;
         jobs::change(&mut tx, &change, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 }
 
-/// The answer to a call is for a job that is being submitted, and for no other.
-pub(super) async fn must_be_submitting(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
+/// The answer to a call is for the job that is being submitted by that very call, and for no other.
+pub(super) async fn must_be_submitting(tx: &mut Tx, job: &str, call: &CallId) -> Result<Job> {
     let found = jobs::get(tx, job).await?;
-    if found.state == JobState::Submitting {
+    if found.state == JobState::Submitting && sent_by(tx, job).await? == call.0 {
         return Ok(found);
     }
-    Err(StoreError::Conflict(format!("job {job} is {}, not submitting", found.state)))
+    Err(StoreError::Conflict(format!("job {job} is {} and does not wait for this call", found.state)))
+}
+
+/// The call by which a job was sent last.
+async fn sent_by(conn: &mut Conn, job: &str) -> Result<String> {
+    query("SELECT call FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?.try_get("call")
+}
+
+/// A run was made by a call that others had given up already: after a process hung, or the answer could not be stored. As
+/// long as the job was not sent again, the run is its own.
+async fn take_late(tx: &mut Tx, job: &str, call: &CallId, run: &Run, now: Timestamp) -> Result<bool> {
+    let found = jobs::get(tx, job).await?;
+    if found.run.as_ref().is_some_and(|known| known.id == run.id) {
+        return Ok(true);
+    }
+    if sent_by(tx, job).await? != call.0 || found.run.is_some() {
+        return Ok(false);
+    }
+    let reason = "the answer came late";
+    let path: &[(JobState, JobState)] = match found.state {
+        JobState::Uncertain => &[(JobState::Uncertain, JobState::Running)],
+        JobState::Held => &[(JobState::Held, JobState::Running)],
+        JobState::Queued => {
+            &[(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Running)]
+        }
+        _ => return Ok(false),
+    };
+    for (from, to) in path {
+        jobs::change(tx, &jobs::Change { job, from: &[*from], to: *to, reason, due_at: None }, now).await?;
+    }
+    // What was proved absent was given back.
+    query("UPDATE jobs SET submitted_at = COALESCE(submitted_at, $2) WHERE id = $1").bind(job).bind(now.0).execute(tx).await?;
+    runs::insert(tx, job, run, now).await?;
+    Ok(true)
 }
 
 /// The job did not wait for the answer, but the call has ended: it must not hold its slots for ever.
-pub(super) async fn ended_for_nothing(tx: Tx<'_>, error: StoreError) -> Result<()> {
+pub(super) async fn ended_for_nothing(tx: Tx, error: StoreError) -> Result<()> {
     tx.commit().await?;
     Err(error)
 }
 
 /// Only a job that was sent, and of which nobody knows whether a run was made, can be settled.
-async fn must_be_unsettled(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
+async fn must_be_unsettled(tx: &mut Tx, job: &str) -> Result<Job> {
     let found = jobs::get(tx, job).await?;
     if found.submitted_at.is_none() || found.run.is_some() {
         return Err(StoreError::Conflict(format!("job {job} has no call whose end is unknown")));
@@ -233,6 +252,6 @@ async fn must_be_unsettled(tx: &mut Tx<'_>, job: &str) -> Result<Job> {
 }
 
 async fn answered_at(conn: &mut Conn, job: &str) -> Result<Option<Timestamp>> {
-    let row = sqlx::query("SELECT answered_at FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
-    Ok(row.try_get::<Option<i64>, _>("answered_at")?.map(Timestamp))
+    let row = query("SELECT answered_at FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
+    Ok(row.try_get::<Option<i64>>("answered_at")?.map(Timestamp))
 }

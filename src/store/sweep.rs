@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
-
+use super::db::{query, runs, within};
 use super::errors::Result;
-use super::sqlite::begin;
-use super::{Store, budgets, calls, queue, sql};
+use super::{Store, budgets, calls, queue};
 
 /// Rows that go in one transaction, at most.
 const ROWS: i64 = 500;
@@ -117,9 +115,8 @@ impl Store {
     async fn forget(&self, delete: &'static str, before: i64) -> Result<u64> {
         let mut gone = 0;
         loop {
-            let mut writer = self.inner.writer.lock().await;
-            let mut tx = begin(&mut writer).await?;
-            let deleted = sqlx::query(delete).bind(before).bind(ROWS).execute(&mut *tx).await?.rows_affected();
+            let mut tx = self.inner.db.begin().await?;
+            let deleted = query(delete).bind(before).bind(ROWS).execute(&mut *tx).await?;
             tx.commit().await?;
             gone += deleted;
             if deleted < ROWS as u64 {
@@ -133,22 +130,21 @@ impl Store {
         let mut gone = 0;
         let mut last = String::new();
         loop {
-            let mut writer = self.inner.writer.lock().await;
-            let mut tx = begin(&mut writer).await?;
-            let found = sqlx::query(walk.look).bind(&last).bind(ROWS).fetch_all(&mut *tx).await?;
+            let mut tx = self.inner.db.begin().await?;
+            let found = query(walk.look).bind(&last).bind(ROWS).fetch_all(&mut *tx).await?;
             let mut old = Vec::with_capacity(found.len());
             let mut young = found.len() < ROWS as usize;
             for row in &found {
                 last = row.try_get("id")?;
-                if row.try_get::<i64, _>("received_at")? >= before {
+                if row.try_get::<i64>("received_at")? >= before {
                     young = true;
-                } else if !row.try_get::<bool, _>("needed")? {
+                } else if !row.try_get::<bool>("needed")? {
                     old.push(last.clone());
                 }
             }
-            for run in sql::runs(&old) {
-                let query = run.iter().fold(sql::within(walk.delete, run.len()), sqlx::query::Query::bind);
-                gone += query.execute(&mut *tx).await?.rows_affected();
+            for run in runs(&old) {
+                let query = run.iter().fold(within(walk.delete, run.len()), |query, value| query.bind(value));
+                gone += query.execute(&mut *tx).await?;
             }
             tx.commit().await?;
             if young {

@@ -1,8 +1,8 @@
 //! What the answer to a call that makes no run does to its job: a run was told something, or its change was banned.
 
 use super::calls::{self, CallId};
+use super::db::{Tx, query};
 use super::errors::{Result, StoreError};
-use super::sqlite::{Tx, begin};
 use super::submit::{ended_for_nothing, must_be_submitting};
 use super::{Store, jobs, runs};
 use crate::model::clock::Timestamp;
@@ -14,8 +14,8 @@ use crate::model::run::{Run, RunPhase, phase_of};
 pub(super) const NOBODY: i64 = -1;
 
 /// The call told nobody anything; from now on the job has this target, if one is given.
-pub(super) async fn nobody(tx: &mut Tx<'_>, job: &str, target: Option<i64>) -> Result<()> {
-    sqlx::query("UPDATE jobs SET resumed = 0, target = COALESCE($2, target) WHERE id = $1")
+pub(super) async fn nobody(tx: &mut Tx, job: &str, target: Option<i64>) -> Result<()> {
+    query("UPDATE jobs SET resumed = 0, target = COALESCE($2, target) WHERE id = $1")
         .bind(job)
         .bind(target)
         .execute(&mut **tx)
@@ -24,7 +24,7 @@ pub(super) async fn nobody(tx: &mut Tx<'_>, job: &str, target: Option<i64>) -> R
 }
 
 /// The unanswered call of a job was carried out, as a person says or a trace shows.
-pub(super) async fn adopt(tx: &mut Tx<'_>, job: &Job, run: i64, reason: &str, now: Timestamp) -> Result<()> {
+pub(super) async fn adopt(tx: &mut Tx, job: &Job, run: i64, reason: &str, now: Timestamp) -> Result<()> {
     if job.target != Some(run) {
         let target = job.target.map_or("no run".to_owned(), |target| format!("run {target}"));
         return Err(StoreError::Conflict(format!("job {} was said to {target}, not to run {run}", job.id)));
@@ -39,9 +39,9 @@ pub(super) async fn adopt(tx: &mut Tx<'_>, job: &Job, run: i64, reason: &str, no
 }
 
 /// From now on the job follows the run that it told; an end of the run counts once the job was heard.
-async fn follow(tx: &mut Tx<'_>, job: &str, run: i64, heard_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
+async fn follow(tx: &mut Tx, job: &str, run: i64, heard_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
     runs::join(tx, job, run).await?;
-    sqlx::query("UPDATE jobs SET answered_at = $2, heard_at = $3 WHERE id = $1")
+    query("UPDATE jobs SET answered_at = $2, heard_at = $3 WHERE id = $1")
         .bind(job)
         .bind(now.0)
         .bind(heard_at.map(|at| at.0))
@@ -51,10 +51,10 @@ async fn follow(tx: &mut Tx<'_>, job: &str, run: i64, heard_at: Option<Timestamp
 }
 
 /// A job that has nothing to wait for.
-async fn done(tx: &mut Tx<'_>, job: &str, reason: &str, now: Timestamp) -> Result<()> {
+async fn done(tx: &mut Tx, job: &str, reason: &str, now: Timestamp) -> Result<()> {
     let from = &[JobState::Running];
     jobs::change(tx, &jobs::Change { job, from, to: JobState::Succeeded, reason, due_at: None }, now).await?;
-    sqlx::query("UPDATE jobs SET run = (SELECT r.id FROM runs r WHERE r.id = jobs.target) WHERE id = $1")
+    query("UPDATE jobs SET run = (SELECT r.id FROM runs r WHERE r.id = jobs.target) WHERE id = $1")
         .bind(job)
         .execute(&mut **tx)
         .await?;
@@ -65,11 +65,10 @@ impl Store {
     /// The run was told: the job runs, and ends with the first end of the run after it was heard. It was heard when the
     /// run works by its own answer; one that still shows its old end may not have begun.
     pub async fn run_told(&self, job: &str, call: &CallId, run: &Run) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        let note = match must_be_submitting(&mut tx, job).await {
+        let note = match must_be_submitting(&mut tx, job, call).await {
             Ok(sent) => sent.reason,
             Err(error) => return ended_for_nothing(tx, error).await,
         };
@@ -79,35 +78,29 @@ impl Store {
         runs::see(&mut tx, job, run, now).await?;
         let alive = phase_of(run.status.as_deref()).0 == RunPhase::Alive;
         follow(&mut tx, job, run.id, alive.then_some(now), now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// The call did all that was asked for: the job has succeeded.
     pub async fn done_at_once(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, now).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job).await {
+        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }
         let from = &[JobState::Submitting];
         jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
         done(&mut tx, job, reason, now).await?;
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 
     /// The trace of the run that a job told shows its message: the next end of the run is the job's own. An uncertain job
     /// runs from now on.
     pub async fn heard(&self, job: &str) -> Result<()> {
-        let mut writer = self.inner.writer.lock().await;
-        let mut tx = begin(&mut writer).await?;
+        let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let found = jobs::get(&mut tx, job).await?;
         match (found.state, found.target) {
@@ -115,7 +108,7 @@ impl Store {
                 adopt(&mut tx, &found, run, "the trace of the run shows the message", now).await?;
             }
             (JobState::Running | JobState::Lost, _) => {
-                sqlx::query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1")
+                query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1")
                     .bind(job)
                     .bind(now.0)
                     .execute(&mut *tx)
@@ -123,9 +116,7 @@ impl Store {
             }
             (state, _) => return Err(StoreError::Conflict(format!("job {job} is {state} and waits for no run"))),
         }
-        tx.commit().await?;
-        drop(writer);
-        self.wake();
+        tx.commit_and_wake().await?;
         Ok(())
     }
 }

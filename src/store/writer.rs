@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::errors::{Result, StoreError};
-use super::{Inner, Store, accept, sqlite};
+use super::{Inner, Store, accept};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::telemetry::{self, Metric};
 
@@ -100,9 +100,8 @@ fn gone() -> StoreError {
 /// Commits one group and answers everybody in it.
 async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
     let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
-    let mut writer = inner.writer.lock().await;
     // A sender that hung up does not need its answer; what it sent is kept all the same.
-    match together(&mut writer, inner, &prepared).await {
+    match together(inner, &prepared).await {
         Ok(accepted) => {
             for (answer, accepted) in answers.into_iter().zip(accepted) {
                 let _ = answer.send(Ok(accepted));
@@ -114,11 +113,16 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
                 let _ = answer.send(Err(StoreError::Busy(reason.clone())));
             }
         }
+        Err(StoreError::Damaged(reason)) => {
+            for answer in answers {
+                let _ = answer.send(Err(StoreError::Damaged(reason.clone())));
+            }
+        }
         Err(error) if prepared.len() > 1 => {
             // One bad request must not take the others with it.
             tracing::warn!(%error, deliveries = prepared.len(), "a group is committed one by one");
             for (prepared, answer) in prepared.iter().zip(answers) {
-                let one = together(&mut writer, inner, std::slice::from_ref(prepared)).await;
+                let one = together(inner, std::slice::from_ref(prepared)).await;
                 let _ = answer.send(one.map(|mut one| one.remove(0)));
             }
         }
@@ -130,16 +134,17 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
     }
 }
 
-async fn together(writer: &mut sqlite::Conn, inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
-    let mut tx = sqlite::begin(writer).await?;
+async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
+    let mut tx = inner.db.begin().await?;
     let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
-    tx.commit().await?;
+    if due {
+        tx.commit_and_wake().await?
+    } else {
+        tx.commit().await?
+    }
     inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
     inner.commits.transactions.fetch_add(1, Ordering::Relaxed);
     telemetry::measure(Metric::GroupSize, &[], group.len() as f64);
-    if due {
-        inner.wake.notify_waiters();
-    }
     Ok(accepted)
 }
 

@@ -34,7 +34,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::run::RepoTarget;
 use crate::rules::Live;
-use crate::store::{Retention, Store, StoreError};
+use crate::store::{BEAT, Retention, Store, StoreError};
 
 /// How many creates may be under way at once: far more than any window lets through, so only a bound on memory.
 const SENDING_MAX: u32 = 64;
@@ -42,6 +42,8 @@ const SENDING_MAX: u32 = 64;
 const REST: Duration = Duration::from_secs(2);
 /// A loop that waits to be woken looks by itself this often: another process may have changed the store.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// The same where other processes share the database: news of them may be lost.
+const LOOK_SHARED: Duration = Duration::from_secs(5);
 
 /// What a [`Worker`] is told.
 #[derive(Clone, Debug)]
@@ -130,13 +132,10 @@ impl Worker {
     pub fn spawn(&self, life: &Lifecycle) {
         let worker = || self.clone();
         life.spawn("release", worker().keep("release", Wake::Work, |it| async move { it.release_tick().await }));
-        life.spawn(
-            "reconcile",
-            worker().keep("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }),
-        );
-        life.spawn("follow", worker().keep("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
-        life.spawn("repos", worker().keep("repos", Wake::Time, |it| async move { it.repos_tick().await }));
-        life.spawn("sweep", worker().keep("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));
+        life.spawn("reconcile", worker().alone("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }));
+        life.spawn("follow", worker().alone("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
+        life.spawn("repos", worker().alone("repos", Wake::Time, |it| async move { it.repos_tick().await }));
+        life.spawn("sweep", worker().alone("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));
         let worker = worker();
         life.spawn("submit", async move {
             worker.inner.stop.cancelled().await;
@@ -148,6 +147,23 @@ impl Worker {
     pub async fn sent(&self) {
         // The semaphore is never closed, so the permits come as soon as every submission has given back its own.
         drop(self.inner.sending.acquire_many(SENDING_MAX).await);
+    }
+
+    /// The same as [`Self::keep`] for what only one process does at a time: the others ask now and then whether it is theirs.
+    async fn alone<F: Future<Output = Result<Again>> + Send>(
+        self,
+        name: &'static str,
+        wake: Wake,
+        tick: impl Fn(Self) -> F + Send + Sync,
+    ) {
+        let tick = &tick;
+        let guarded = |it: Self| async move {
+            if it.inner.store.has_duty(name).await? {
+                return tick(it).await;
+            }
+            Ok(Some(it.inner.clock.now().plus(BEAT)))
+        };
+        self.keep(name, wake, guarded).await;
     }
 
     /// Calls `tick` again and again, at the time that it names or when something changed.
@@ -165,12 +181,14 @@ impl Worker {
                 tracing::warn!(tick = name, %error, "a tick failed");
                 Some(inner.clock.now().plus(REST))
             });
-            let wait = again.map_or(LOOK_EVERY, |at| at.since(inner.clock.now()));
+            let look = if inner.store.is_shared() { LOOK_SHARED } else { LOOK_EVERY };
+            let wait = again.map_or(look, |at| at.since(inner.clock.now()));
             tokio::select! {
                 () = inner.stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
                 () = progress, if wake != Wake::Time => {}
-                () = woken, if wake == Wake::Work => {}
+                // Another process may have sent what this one is to follow.
+                () = woken, if wake == Wake::Work || (wake == Wake::Progress && inner.store.is_shared()) => {}
             }
         }
     }

@@ -47,6 +47,7 @@ impl Worker {
     pub async fn reconcile_tick(&self) -> Result<Again> {
         let inner = &self.inner;
         let mut state = inner.reconcile.lock().await;
+        inner.store.doubt_overdue().await?;
         let uncertain = inner.store.uncertain().await?;
         if uncertain.is_empty() {
             *state = Reconcile::default();

@@ -70,6 +70,19 @@ impl Worker {
     /// Sends a job that is `submitting` and writes down what became of it.
     pub(super) async fn submit(self, job: Job, call: CallId, asked: Asked, permit: OwnedSemaphorePermit) {
         let (codegen, kind) = (self.inner.codegen.clone(), asked.kind());
+        match self.inner.store.may_call().await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::error!(job = job.id, "not sent: this process hung, and others have taken over what it was sending");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(job = job.id, %error, "not sent: nobody can tell whether others have taken over");
+                let (now, reason) = (self.inner.clock.now(), "not sent: the database could not be asked");
+                self.record(&job.id, || self.inner.store.not_taken(&job.id, &call, reason, now)).await;
+                return;
+            }
+        }
         // A task of its own, so that even a panic below leaves an outcome behind.
         let answer = tokio::spawn(async move { asked.send(&codegen).await }).await;
         match answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned()))) {

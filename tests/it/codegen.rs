@@ -10,10 +10,11 @@ use hookrun::codegen::{
 };
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
-use hookrun::store::{Store, StoreOptions};
+use hookrun::store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::database::Database;
 use crate::support::{ManualClock, START, install_tls};
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
@@ -23,19 +24,18 @@ struct Door {
     codegen: Codegen,
     store: Store,
     clock: Arc<ManualClock>,
-    _folder: tempfile::TempDir,
+    _database: Database,
 }
 
 async fn door(address: SocketAddr, limits: ClassLimits) -> Door {
     install_tls();
-    let folder = tempfile::tempdir().unwrap();
+    let database = Database::new().await;
     let clock = ManualClock::new();
-    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-    let store = Store::open(StoreOptions { url, limits }, clock.clone() as Arc<dyn Clock>).await.unwrap();
+    let store = database.open(limits, clock.clone()).await.unwrap();
     let mut options = CodegenOptions::new(format!("http://{address}"), 7, TOKEN.into());
     options.call_timeout = Duration::from_secs(20);
     let codegen = Codegen::new(&options, store.clone(), clock.clone()).unwrap();
-    Door { codegen, store, clock, _folder: folder }
+    Door { codegen, store, clock, _database: database }
 }
 
 /// A server that answers every request with the same bytes and closes the connection; the requests that it got come out

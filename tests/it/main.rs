@@ -5,6 +5,7 @@ mod codegen;
 mod config;
 mod config_file;
 mod daemon;
+mod database;
 mod generated;
 mod intake;
 mod knowing;

@@ -11,7 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookrun::model::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
-use sqlx::{Connection, Row, SqliteConnection};
 use tokio::net::TcpListener;
 
 use super::daemon::{Process, http};
@@ -75,23 +74,20 @@ async fn parrot() -> SocketAddr {
 }
 
 /// Everything of a database as text, but for the bodies, which are kept as they came.
-async fn everything_in(database: &Path) -> String {
-    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
-    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table'")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
+fn everything_in(database: &Path) -> String {
+    let conn = rusqlite::Connection::open(database).unwrap();
+    let names = |sql: &str| -> Vec<String> {
+        let mut names = conn.prepare(sql).unwrap();
+        names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
     let mut text = String::new();
-    for table in tables.iter().filter(|table| *table != "bodies") {
-        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
-            .bind(table)
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        for column in columns {
+    for table in names("SELECT name FROM sqlite_master WHERE type = 'table'").iter().filter(|table| *table != "bodies")
+    {
+        for column in names(&format!("SELECT name FROM pragma_table_info('{table}')")) {
             let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
-            for row in sqlx::query(sqlx::AssertSqlSafe(select)).fetch_all(&mut connection).await.unwrap() {
-                writeln!(text, "{table}.{column}: {}", String::from_utf8_lossy(row.get(0))).unwrap();
+            let mut cells = conn.prepare(&select).unwrap();
+            for cell in cells.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap() {
+                writeln!(text, "{table}.{column}: {}", String::from_utf8_lossy(&cell.unwrap())).unwrap();
             }
         }
     }
@@ -215,7 +211,7 @@ async fn nothing_is_told(format: &str) {
     }
     process.end();
     told.push(("the log".to_owned(), std::fs::read_to_string(path("serve.log")).unwrap()));
-    told.push(("the database".to_owned(), everything_in(&path("data/hookrun.db")).await));
+    told.push(("the database".to_owned(), everything_in(&path("data/hookrun.db"))));
     for (place, text) in told {
         let lines: Vec<_> = text.lines().filter(|line| line.contains(MARK)).collect();
         assert!(lines.is_empty(), "{place} tells a secret: {lines:#?}");

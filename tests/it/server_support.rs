@@ -24,13 +24,13 @@ use hookrun::model::policy::{Cost, Policy, Terms};
 use hookrun::model::run::{Run, RunChange};
 use hookrun::rules::{Live, Places, compile};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
-use hookrun::store::{Release, Released, Store, StoreOptions};
+use hookrun::store::{Release, Released, Store};
 use hookrun::webhook::SourceSpec;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
+use crate::database::Database;
 use crate::support::{ManualClock, START};
 use crate::webhook_support::source;
 
@@ -57,17 +57,15 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// What the admin listener is told of the rules in force.
     pub(crate) rules: RulesInForce,
-    _folder: TempDir,
+    _database: Database,
 }
 
 impl World {
     pub(crate) async fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new().await;
         let clock = ManualClock::new();
-        let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
-        let options = StoreOptions { url, limits: ClassLimits::default() };
-        let store = Store::open(options, clock.clone()).await.unwrap();
-        Self { clock, store, rules: rules(), _folder: folder }
+        let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+        Self { clock, store, rules: rules(), _database: database }
     }
 
     /// A store with one job in each state that the dashboard treats apart, told in a stranger's words.

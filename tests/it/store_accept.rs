@@ -9,12 +9,12 @@ use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::DeliveryOutcome;
 use hookrun::model::event::Check;
 use hookrun::model::job::{JobRequest, JobState};
+use hookrun::model::limits::ClassLimits;
 use hookrun::model::policy::Policy;
 use hookrun::model::subject::CheckUpdate;
 use hookrun::store::StoreError;
-use sqlx::Connection;
 
-use super::store_support::{House, alive, open, request};
+use super::store_support::{House, alive, request};
 
 #[tokio::test]
 async fn every_row_of_the_joining_table_holds() {
@@ -220,7 +220,10 @@ async fn many_at_once_share_commits_and_only_the_bad_one_fails() {
 #[tokio::test]
 async fn one_process_owns_the_file_and_a_closed_store_takes_nothing() {
     let house = House::new().await;
-    assert!(matches!(open(&house.folder, &house.clock).await, Err(StoreError::Owned { .. })));
+    assert!(matches!(
+        house.database.open(ClassLimits::default(), house.clock.clone()).await,
+        Err(StoreError::Owned { .. })
+    ));
     house.store.ping().await.unwrap();
     house.store.close().await.unwrap();
     assert!(matches!(house.store.accept(house.delivery()).await, Err(StoreError::Busy(_))));
@@ -243,10 +246,8 @@ async fn a_delivery_that_matches_nothing_is_kept_as_it_was_given() {
 async fn news_of_a_commits_checks_wake_the_jobs_that_were_put_aside_for_it() {
     let house = House::new().await;
     let job = house.queued(request("k", "1")).await;
-    let file = house.folder.path().join("data").join("hookrun.db");
-    let mut beside = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
     let far = house.clock.now().plus(Duration::from_hours(1));
-    sqlx::query("UPDATE jobs SET not_before = $1").bind(far.0).execute(&mut beside).await.unwrap();
+    house.database.alter(&format!("UPDATE jobs SET not_before = {}", far.0)).await;
     let tell = async |sha: &str| {
         let check = Check { name: "lint".into(), outcome: "success".into(), ..Check::default() };
         let (host, repo) = ("github.com".to_owned(), "acme/widgets".to_owned());

@@ -15,48 +15,44 @@ use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::model::policy::Policy;
 use hookrun::model::run::Run;
-use hookrun::store::{CallId, Release, Released, Store, StoreOptions};
-use tempfile::TempDir;
+use hookrun::store::{CallId, Release, Released, Store};
 
+use super::database::Database;
 use super::support::ManualClock;
 
 pub(crate) const SUBJECT: &str = "github.com/acme/widgets@fix";
 pub(crate) const CREATE: [CallClass; 2] = [CallClass::Create, CallClass::Standard];
 
 pub(crate) struct House {
-    pub(crate) folder: TempDir,
+    pub(crate) database: Database,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Store,
 }
 
 impl House {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new().await;
         let clock = ManualClock::new();
-        let store = open(&folder, &clock).await.unwrap();
-        Self { folder, clock, store }
+        let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+        Self { database, clock, store }
     }
 
     /// Ends the store and opens it again, as a new process would.
     pub(crate) async fn restart(self) -> Self {
-        let Self { folder, clock, store } = self;
+        let Self { database, clock, store } = self;
         store.close().await.unwrap();
         drop(store);
-        let store = open(&folder, &clock).await.unwrap();
-        Self { folder, clock, store }
+        let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+        Self { database, clock, store }
     }
 
     /// What another process finds after this one was killed: the files as they lie there now.
     pub(crate) async fn killed(self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        for file in std::fs::read_dir(self.folder.path().join("data")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
-        }
-        let store = open(&folder, &self.clock).await.unwrap();
-        Self { folder, clock: self.clock, store }
+        let Self { database, clock, store } = self;
+        let database = database.as_if_killed().await;
+        drop(store);
+        let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+        Self { database, clock, store }
     }
 
     pub(crate) fn delivery(&self) -> Acceptance {
@@ -178,11 +174,6 @@ impl House {
         let job = self.job(job).await;
         self.store.snapshots(vec![(job, Policy::default())]).await.unwrap()[0].attempts
     }
-}
-
-pub(crate) async fn open(folder: &TempDir, clock: &Arc<ManualClock>) -> hookrun::store::Result<Store> {
-    let url = format!("sqlite:{}", folder.path().join("data").join("hookrun.db").display());
-    Store::open(StoreOptions { url, limits: ClassLimits::default() }, clock.clone()).await
 }
 
 pub(crate) fn verdict(rule: &str) -> Verdict {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::told::{self, AGENT, MIA};
+use crate::database::Database;
 use crate::support::{ManualClock, START, install_tls};
 use crate::webhook_support::{signed, source};
 use crate::worker::bench;
@@ -73,7 +74,7 @@ pub(super) struct Team {
     /// When the worker wants to be called.
     next: Option<Timestamp>,
     dice: u64,
-    _folder: tempfile::TempDir,
+    _database: Database,
 }
 
 /// The repository of a change.
@@ -86,9 +87,9 @@ impl Team {
         install_tls();
         let clock = ManualClock::new();
         let (sandbox, address) = bench::sandbox(SandboxConfig { ..bench::config() }, clock.clone()).await;
-        let folder = tempfile::tempdir().unwrap();
+        let database = Database::new().await;
         let limits = ClassLimits { standard: RateLimit::new(60, 30), ..ClassLimits::default() };
-        let store = bench::open_store(&folder, limits, clock.clone()).await;
+        let store = bench::open_store(&database, limits, clock.clone()).await;
         let live = Arc::new(Live::new(bench::rules(rules), START));
         let setting = bench::Setting { limits, ..bench::Setting::default() };
         let stop = CancellationToken::new();
@@ -113,7 +114,7 @@ impl Team {
             noted: 0,
             next: None,
             dice: 7,
-            _folder: folder,
+            _database: database,
         }
     }
 

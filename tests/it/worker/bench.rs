@@ -19,14 +19,12 @@ use hookrun::model::policy::{Action, Terms};
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
-use hookrun::store::{Retention, Store, StoreError, StoreOptions};
+use hookrun::store::{Retention, Store, StoreError};
 use hookrun::worker::{Worker, WorkerOptions};
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
-use sqlx::{Connection, Sqlite, SqliteConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::{Database, on_postgres};
 use crate::support::{ManualClock, install_tls};
 
 const ORG: i64 = 42;
@@ -74,7 +72,7 @@ pub(crate) struct Bench {
     setting: Setting,
     address: SocketAddr,
     made: AtomicU32,
-    folder: Arc<tempfile::TempDir>,
+    pub(crate) database: Arc<Database>,
 }
 
 impl Bench {
@@ -88,8 +86,8 @@ impl Bench {
         let mut config = config();
         config.limits = setting.enforced;
         let (sandbox, address) = sandbox(config, clock.clone()).await;
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::open(sandbox, clock, setting, address, folder).await
+        let database = Arc::new(Database::new().await);
+        Self::open(sandbox, clock, setting, address, database).await
     }
 
     /// A service without limits, and windows that never matter.
@@ -111,20 +109,20 @@ impl Bench {
         clock: Arc<ManualClock>,
         setting: Setting,
         address: SocketAddr,
-        folder: Arc<tempfile::TempDir>,
+        database: Arc<Database>,
     ) -> Self {
-        let store = open_store(&folder, setting.limits, clock.clone()).await;
+        let store = open_store(&database, setting.limits, clock.clone()).await;
         let stop = CancellationToken::new();
         let worker = worker(&setting, address, &store, clock.clone(), Duration::from_secs(5), &stop);
-        Self { sandbox, store, worker, clock, stop, setting, address, made: AtomicU32::new(0), folder }
+        Self { sandbox, store, worker, clock, stop, setting, address, made: AtomicU32::new(0), database }
     }
 
     /// Closes the store without a word to anybody, and starts again on the same file.
     pub(crate) async fn restart(self) -> Self {
-        let Self { sandbox, store, worker, clock, setting, address, folder, .. } = self;
+        let Self { sandbox, store, worker, clock, setting, address, database, .. } = self;
         store.close().await.unwrap();
         drop((worker, store));
-        Self::open(sandbox, clock, setting, address, folder).await
+        Self::open(sandbox, clock, setting, address, database).await
     }
 
     /// The same before a service that remembers nothing.
@@ -143,11 +141,6 @@ impl Bench {
     pub(crate) async fn restart_with(mut self, limits: ClassLimits) -> Self {
         self.setting.limits = limits;
         self.restart().await
-    }
-
-    /// Where the database is.
-    pub(crate) fn url(&self) -> String {
-        url(&self.folder)
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -210,27 +203,26 @@ impl Bench {
 
     /// Makes a queued job ask for something else than a new run.
     pub(crate) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
-        let turn = sqlx::query("UPDATE jobs SET action = $2, target = $3 WHERE id = $1 AND state = 'queued'");
-        self.alter(turn.bind(job).bind(action.as_str()).bind(target)).await;
+        let (action, target) = (action.as_str(), target.map_or("NULL".to_owned(), |run| run.to_string()));
+        let set = format!("action = '{action}', target = {target}");
+        self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
     }
 
     /// Makes a queued job one that is to be said to the run of another, which is not known yet.
     pub(crate) async fn wait_for(&self, job: &str, other: &str) {
-        let wait = sqlx::query("UPDATE jobs SET follows = $2, target = NULL WHERE id = $1 AND state = 'queued'");
-        self.alter(wait.bind(job).bind(other)).await;
+        let set = format!("follows = '{other}', target = NULL");
+        self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
     }
 
     /// Makes the stored bodies of a job unreadable.
     pub(crate) async fn lose_body(&self, job: &str) {
-        let spoil = "UPDATE bodies SET body = x'00' WHERE delivery = (SELECT delivery FROM job_events WHERE job = $1)";
-        self.alter(sqlx::query(spoil).bind(job.to_owned())).await;
+        let nothing = if on_postgres() { "'\\x00'" } else { "x'00'" };
+        let of = format!("SELECT delivery FROM job_events WHERE job = '{job}'");
+        self.alter(&format!("UPDATE bodies SET body = {nothing} WHERE delivery = ({of})")).await;
     }
 
-    async fn alter(&self, one_row: Query<'_, Sqlite, SqliteArguments>) {
-        let options = SqliteConnectOptions::new().filename(self.folder.path().join("hookrun.db"));
-        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-        assert_eq!(one_row.execute(&mut connection).await.unwrap().rows_affected(), 1);
-        connection.close().await.unwrap();
+    async fn alter(&self, one_row: &str) {
+        assert_eq!(self.database.alter(one_row).await, 1);
     }
 
     /// Releases what can be released and waits for the answers.
@@ -325,14 +317,10 @@ pub(crate) async fn sandbox(config: SandboxConfig, clock: Arc<dyn Clock>) -> (Ar
     (sandbox, address)
 }
 
-fn url(folder: &tempfile::TempDir) -> String {
-    format!("sqlite:{}", folder.path().join("hookrun.db").display())
-}
-
-/// The store in a folder.
-pub(crate) async fn open_store(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
+/// The store in a database.
+pub(crate) async fn open_store(database: &Database, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
     loop {
-        match Store::open(StoreOptions { url: url(folder), limits }, clock.clone()).await {
+        match database.open(limits, clock.clone()).await {
             // Tasks of a life before this one are still being let go.
             Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
             other => return other.unwrap(),

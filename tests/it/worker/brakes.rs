@@ -7,7 +7,6 @@ use hookrun::model::job::JobState;
 use hookrun::model::pause::{Pause, Paused};
 use hookrun::sandbox::Call;
 use hookrun::store::PageRequest;
-use sqlx::Connection;
 
 use super::bench::{Bench, Setting};
 
@@ -222,8 +221,6 @@ async fn more_lanes_than_are_looked_at_in_one_go_are_all_looked_at() {
 impl Bench {
     /// Does something to the database behind the store's back.
     async fn spoil(&self, statement: &'static str) {
-        let mut conn = sqlx::SqliteConnection::connect(&self.url()).await.unwrap();
-        sqlx::query(statement).execute(&mut conn).await.unwrap();
-        conn.close().await.unwrap();
+        self.database.alter(statement).await;
     }
 }

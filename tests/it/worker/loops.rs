@@ -18,9 +18,9 @@ async fn a_job_goes_all_the_way_by_itself_and_the_loops_end_when_told() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let speed = Speed::new(100.0).unwrap();
     let (sandbox, address) = sandbox(SandboxConfig { speed, ..config() }, clock.clone()).await;
-    let folder = tempfile::tempdir().unwrap();
+    let database = crate::database::Database::new().await;
     let setting = Setting::default();
-    let store = open_store(&folder, setting.limits, clock.clone()).await;
+    let store = open_store(&database, setting.limits, clock.clone()).await;
     let life = Lifecycle::new();
     worker(&setting, address, &store, clock.clone(), Duration::from_millis(50), &life.soft()).spawn(&life);
 

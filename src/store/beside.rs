@@ -1,0 +1,100 @@
+//! What goes on beside the calls of the store when others share its database: signs of life, news, the common time.
+
+use std::sync::{Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::Inner;
+use super::db::Database;
+use super::errors::Result;
+use super::replica::{APART, BEAT, time_of};
+use crate::model::clock::Clock;
+
+/// How many signs of life pass between two looks at the database's time: a minute.
+const BEATS_A_LOOK: u32 = 12;
+/// How often the time is asked for until an answer comes quickly enough to be exact.
+const LOOKS: u32 = 5;
+/// How long to wait before listening again when that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The tasks, until the store is closed.
+#[derive(Debug, Default)]
+pub(super) struct Beside(Mutex<Vec<JoinHandle<()>>>);
+
+impl Beside {
+    /// Starts them where others share the database.
+    pub(super) fn start(store: Weak<Inner>, shared: bool) -> Self {
+        if !shared {
+            return Self::default();
+        }
+        Self(Mutex::new(vec![tokio::spawn(live(store.clone())), tokio::spawn(listen(store))]))
+    }
+
+    /// Ends them.
+    pub(super) fn stop(&self) {
+        for task in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// Says again and again that this process lives, and keeps its clock with the others'.
+async fn live(store: Weak<Inner>) {
+    for beat in 1_u32.. {
+        tokio::time::sleep(BEAT).await;
+        let Some(inner) = store.upgrade() else { return };
+        match inner.beat().await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!("this process was not heard of for too long: others have taken over its work"),
+            Err(error) => tracing::warn!(%error, "the database does not hear that this process lives"),
+        }
+        if beat % BEATS_A_LOOK == 0
+            && let Err(error) = set_clock(&inner.db, &*inner.clock).await
+        {
+            tracing::warn!(%error, "the database's time cannot be read");
+        }
+    }
+}
+
+/// Wakes whoever waits for something to do when another process has committed it. While nobody can listen, the loops look
+/// by themselves.
+async fn listen(store: Weak<Inner>) {
+    loop {
+        let Some(inner) = store.upgrade() else { return };
+        let wake = inner.wake.clone();
+        let listener = inner.db.listen().await;
+        drop(inner);
+        match listener {
+            Ok(Some(mut listener)) => {
+                // What was committed before is found by looking.
+                wake.notify_waiters();
+                while listener.recv().await.is_ok() {
+                    wake.notify_waiters();
+                }
+            }
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "news of other processes cannot be heard"),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Sets the clock by the database, if others share it. The time that was read is never ahead of the database's own, and
+/// behind by no more than the answer took.
+pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<()> {
+    if !db.is_shared() {
+        return Ok(());
+    }
+    let mut conn = db.read().await?;
+    for _ in 0..LOOKS {
+        let asked = clock.now();
+        let time = time_of(&mut conn).await?;
+        if clock.now().since(asked) < APART / 2 {
+            clock.follow(time);
+            return Ok(());
+        }
+    }
+    tracing::warn!("the database answers too slowly to set the clock by it");
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! A database that comes from a backup: what may have been sent since the backup was made is looked for before it is sent.
+
+use super::db::{Conn, Tx, query};
+use super::errors::Result;
+use super::jobs;
+use crate::model::clock::Timestamp;
+use crate::model::job::JobState;
+
+/// Where a backup says when it was made; the database that it was made from has no such row.
+const MADE_AT: &str = "backup_made_at";
+
+/// Marks a copy as a backup.
+pub(super) async fn mark(conn: &mut Conn, at: Timestamp) -> Result<()> {
+    query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+        .bind(MADE_AT)
+        .bind(at.0.to_string().into_bytes())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Doubts every job of a restored backup that was waiting to be sent: the life that went on after the backup may have sent
+/// it. The list of runs tells, which is read back to the time of the backup.
+pub(super) async fn doubt(tx: &mut Tx, now: Timestamp) -> Result<()> {
+    let row = query("SELECT value FROM meta WHERE name = $1").bind(MADE_AT).fetch_optional(tx).await?;
+    let Some(row) = row else { return Ok(()) };
+    let made_at = String::from_utf8_lossy(row.try_get("value")?).parse::<i64>().unwrap_or(0);
+    let waiting = query("SELECT id FROM jobs WHERE state = 'queued' AND action = 'run'").fetch_all(tx).await?;
+    for row in &waiting {
+        let id: &str = row.try_get("id")?;
+        for (from, to) in [(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Uncertain)] {
+            let reason = "restored from a backup: it may have been sent since";
+            jobs::change(tx, &jobs::Change { job: id, from: &[from], to, reason, due_at: None }, now).await?;
+        }
+        query("UPDATE jobs SET submitted_at = $2, answered_at = $3 WHERE id = $1")
+            .bind(id)
+            .bind(made_at)
+            .bind(now.0)
+            .execute(tx)
+            .await?;
+    }
+    query("DELETE FROM meta WHERE name = $1").bind(MADE_AT).execute(tx).await?;
+    tracing::warn!(jobs = waiting.len(), backup = Timestamp(made_at).to_rfc3339(), "started from a backup: what waited is looked for in the list of runs first");
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The database of a test: a file of its own, or a database of its own on the PostgreSQL that `TEST_POSTGRES_URL` names
+//! when `HOOKRUN_TEST_DATABASE` says `postgres`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hookrun::model::clock::Clock;
+use hookrun::model::limits::ClassLimits;
+use hookrun::store::{Result, Store, StoreOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+
+/// A database that nobody else uses.
+pub(crate) struct Database {
+    /// What the store is opened with.
+    pub(crate) url: String,
+    folder: TempDir,
+}
+
+/// Whether the tests run on PostgreSQL.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var("HOOKRUN_TEST_DATABASE").is_ok_and(|name| name == "postgres")
+}
+
+fn server() -> String {
+    std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL names the server; scripts/test starts one")
+}
+
+async fn server_says(database: &str, sql: &str) -> u64 {
+    let options = PgConnectOptions::from_str(&server()).unwrap().database(database);
+    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    let changed = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut conn).await.unwrap().rows_affected();
+    conn.close().await.unwrap();
+    changed
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        if !on_postgres() {
+            let url = format!("sqlite:{}", folder.path().join("data/hookrun.db").display());
+            return Self { url, folder };
+        }
+        Self { url: Self::made_from("template1").await, folder }
+    }
+
+    /// Makes a database like another one; its address.
+    async fn made_from(template: &str) -> String {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let at = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hookrun_test_{}_{at}", std::process::id());
+        server_says("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        server_says("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let server = server();
+        let (server, query) = server.split_once('?').map_or((server.as_str(), None), |(it, query)| (it, Some(query)));
+        let server = server.trim_end_matches('/');
+        let server =
+            server.rsplit_once('/').filter(|(front, _)| !front.ends_with('/')).map_or(server, |(front, _)| front);
+        query.map_or_else(|| format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
+    }
+
+    /// The store in it.
+    pub(crate) async fn open(&self, limits: ClassLimits, clock: Arc<dyn Clock>) -> Result<Store> {
+        Store::open(StoreOptions { url: self.url.clone(), limits }, clock).await
+    }
+
+    /// The file, where it is one.
+    pub(crate) fn file(&self) -> PathBuf {
+        PathBuf::from(self.url.strip_prefix("sqlite:").expect("only SQLite has a file"))
+    }
+
+    /// Another program changes something: how many rows. The text is the test's own.
+    pub(crate) async fn alter(&self, sql: &str) -> u64 {
+        if let Some(file) = self.url.strip_prefix("sqlite:") {
+            let conn = rusqlite::Connection::open(file).unwrap();
+            conn.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            return conn.execute(sql, []).unwrap() as u64;
+        }
+        server_says(&self.name(), sql).await
+    }
+
+    fn name(&self) -> String {
+        let name = self.url.rsplit('/').next().unwrap_or_default();
+        name.split('?').next().unwrap_or_default().to_owned()
+    }
+
+    /// What another process finds after this one was killed.
+    pub(crate) async fn as_if_killed(self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        if self.url.starts_with("sqlite:") {
+            let data = folder.path().join("data");
+            std::fs::create_dir(&data).unwrap();
+            for file in std::fs::read_dir(self.file().parent().unwrap()).unwrap() {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
+            }
+            return Self { url: format!("sqlite:{}", data.join("hookrun.db").display()), folder };
+        }
+        // It ends when its sessions do, and is not heard of any more.
+        server_says(&self.name(), "UPDATE replicas SET seen_at = seen_at - 3600000").await;
+        self
+    }
+
+    /// A folder that lives as long as the database.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
