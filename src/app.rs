@@ -39,8 +39,8 @@ const GRACE: Duration = Duration::from_secs(35);
 pub struct App {
     /// Where webhooks are received.
     pub webhooks: SocketAddr,
-    /// Where the status API and the dashboard are.
-    pub admin: SocketAddr,
+    /// Where the status API and the dashboard are, if this process has them.
+    pub admin: Option<SocketAddr>,
     lifecycle: Lifecycle,
     store: Store,
 }
@@ -57,8 +57,8 @@ impl App {
         let url = settings.database.url.expose_secret().to_owned();
         let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone()).await?;
         let public = bind(settings.webhooks.listen).await?;
-        let private = bind(settings.admin.listen).await?;
-        let (webhooks, admin) = (public.local_addr()?, private.local_addr()?);
+        let private = if settings.admin.enabled { Some(bind(settings.admin.listen).await?) } else { None };
+        let (webhooks, admin) = (public.local_addr()?, private.as_ref().map(TcpListener::local_addr).transpose()?);
 
         let doors = settings.sources.values().map(door).collect::<anyhow::Result<Vec<_>>>()?;
         let intake = Arc::new(Intake::new(doors, rules.clone(), store.clone(), clock.clone()));
@@ -68,12 +68,15 @@ impl App {
             let intake = receiving.clone();
             async move { intake.receive(&source, &headers, body).await }
         };
-        let router = Webhooks::new(receive, store.clone(), clock.clone(), limits).router();
+        let listener = Webhooks::new(receive, store.clone(), clock.clone(), limits);
+        let router = if settings.webhooks.enabled { listener.router() } else { listener.health() };
         let (soft, hard) = (lifecycle.soft(), lifecycle.hard());
         lifecycle.spawn("webhooks", serve(public, router, soft.clone(), hard.clone(), HEAD_TIMEOUT));
 
-        let router = Admin::new(admin_parts(&settings, &rules, &store, intake, metrics.clone(), &clock)).router();
-        lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
+        if let Some(private) = private {
+            let router = Admin::new(admin_parts(&settings, &rules, &store, intake, metrics.clone(), &clock)).router();
+            lifecycle.spawn("admin", serve(private, router, soft.clone(), hard, HEAD_TIMEOUT));
+        }
 
         let token = settings.codegen.token.clone();
         let mut options = CodegenOptions::new(settings.codegen.base_url.clone(), settings.codegen.org_id, token);
@@ -92,15 +95,18 @@ impl App {
             }
         };
         lifecycle.spawn("rules", reload.keep(lifecycle.clone(), changed));
-        let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
-        worker.spawn(&lifecycle);
+        if settings.worker.enabled {
+            let worker = Worker::new(worker_options(&settings), store.clone(), codegen, rules, clock, soft.clone());
+            worker.spawn(&lifecycle);
+        }
         let upkeep = metrics.clone();
         lifecycle.spawn("metrics", async move {
             while soft.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
                 upkeep.upkeep();
             }
         });
-        tracing::info!(%webhooks, %admin, version = env!("CARGO_PKG_VERSION"), "hookrun is up");
+        let dashboard = admin.map(|admin| admin.to_string());
+        tracing::info!(%webhooks, admin = dashboard, version = env!("CARGO_PKG_VERSION"), "hookrun is up");
         Ok(Self { webhooks, admin, lifecycle, store })
     }
 

@@ -76,7 +76,8 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     };
     let app = App::start(settings, Arc::new(rules::Live::new(rules, clock.now())), metrics, clock.clone()).await?;
     app.lifecycle().watch_signals()?;
-    let dashboard = format!("http://{}/", app.admin);
+    let admin = app.admin.context("the demo has an admin listener")?;
+    let dashboard = format!("http://{admin}/");
 
     Printer::line(printer.paint(Style::Bold, "hookrun demo: everything runs on this machine, nothing costs money"));
     Printer::line("");
@@ -85,8 +86,7 @@ pub(super) async fn run(arguments: DemoArguments, printer: Printer) -> anyhow::R
     Printer::line(format_args!("  dashboard              {dashboard}"));
     Printer::line("");
 
-    let mut timeline =
-        Timeline::new(printer, clock.clone(), &format!("http://{}", app.admin), secrets.operator.clone())?;
+    let mut timeline = Timeline::new(printer, clock.clone(), &format!("http://{admin}"), secrets.operator.clone())?;
     let story = Story::new(&secrets.story, &format!("http://{}", app.webhooks), clock.wall())?;
     let interrupted = app.lifecycle().soft();
     let told = tokio::select! {

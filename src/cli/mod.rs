@@ -1,5 +1,6 @@
 //! The commands: each in a file of its own; arguments are read here and exit codes made here.
 
+mod backup;
 mod bench;
 mod brakes;
 mod check;
@@ -96,6 +97,12 @@ enum Command {
     Rules(rules::RulesArguments),
     /// Look at stored deliveries
     Deliveries(deliveries::DeliveriesArguments),
+    /// Copy the database into a new file while hookrun runs (SQLite; PostgreSQL has pg_dump)
+    Backup(backup::BackupArguments),
+    /// Put a backup where the settings say that the database is; nothing is overwritten
+    Restore(backup::RestoreArguments),
+    /// Move everything from one database into another, empty one, e.g. from SQLite to PostgreSQL
+    Migrate(backup::MigrateArguments),
     /// Play the Codegen API locally
     Sandbox(sandbox::SandboxArguments),
     /// Print a JSON schema, the OpenAPI document, or the annotated default settings
@@ -128,6 +135,9 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => block_on(replay::run(arguments, printer)),
         Command::Rules(arguments) => block_on(rules::run(arguments, printer)),
         Command::Deliveries(arguments) => block_on(deliveries::run(arguments, printer)),
+        Command::Backup(arguments) => block_on(backup::backup(arguments, printer)),
+        Command::Restore(arguments) => block_on(backup::restore(arguments, printer)),
+        Command::Migrate(arguments) => block_on(backup::migrate(arguments)),
         Command::Sandbox(arguments) => block_on(sandbox::run(arguments)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),

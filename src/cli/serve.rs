@@ -29,7 +29,9 @@ pub(super) async fn run(arguments: ServeArguments, printer: Printer) -> anyhow::
     let rules = Arc::new(Live::new(ready.rules, clock.now()));
     let app = App::start(ready.settings, rules, metrics, clock).await?;
     Printer::line(format_args!("webhooks   http://{}/webhooks/{{source}}", app.webhooks));
-    Printer::line(format_args!("dashboard  http://{}/", app.admin));
+    if let Some(admin) = app.admin {
+        Printer::line(format_args!("dashboard  http://{admin}/"));
+    }
     let life = app.lifecycle();
     life.watch_signals().and_then(|()| life.watch_hang_ups()).context("cannot listen for signals")?;
     let clean = app.run_until_stopped().await;

@@ -76,6 +76,11 @@ pub(super) fn examine(arguments: SettingsArguments) -> (Option<Ready>, Vec<Probl
     (ready, problems)
 }
 
+/// Reads the settings alone; when they are wrong every problem was listed and there is nothing.
+pub(super) fn read_settings(arguments: SettingsArguments, printer: Printer) -> Option<Settings> {
+    Settings::load(arguments.input()).map(|(settings, _)| settings).map_err(|problems| list(&problems, printer)).ok()
+}
+
 /// Reads the settings alone, from a file and the environment; when they are wrong every problem was listed and there is
 /// nothing. Warnings are for those who serve.
 pub(super) fn of_file(file: &Path, printer: Printer) -> Option<Settings> {

@@ -16,6 +16,8 @@ use crate::model::access::{AccessToken, Role};
 /// `[admin]`, checked.
 #[derive(Clone, Debug)]
 pub struct AdminSettings {
+    /// Whether this process has this listener at all.
+    pub enabled: bool,
     /// Address and port; loopback by default.
     pub listen: SocketAddr,
     /// Who may do what. Never empty when `listen` is no loopback address.
@@ -28,6 +30,8 @@ pub struct AdminSettings {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminWritten {
+    /// Whether this process has this listener at all.
+    enabled: bool,
     /// Address and port. Another address than loopback needs `tokens`.
     #[serde(with = "address")]
     #[schemars(with = "address::Text")]
@@ -40,7 +44,7 @@ pub(super) struct AdminWritten {
 
 impl Default for AdminWritten {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), tokens: Vec::new(), hosts: Vec::new() }
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8081)), tokens: Vec::new(), hosts: Vec::new() }
     }
 }
 
@@ -82,7 +86,7 @@ impl AdminWritten {
     pub(super) fn check(self, path: &KeyPath, findings: &mut Findings) -> AdminSettings {
         let tokens_path = path.key("tokens");
         let listen_path = path.key("listen");
-        let local = is_loopback(self.listen);
+        let local = !self.enabled || is_loopback(self.listen);
         if !local && self.tokens.is_empty() && !findings.is_reported(&tokens_path) {
             findings.wrong_so(
                 &listen_path,
@@ -107,7 +111,7 @@ impl AdminWritten {
         }
         let tokens = check_tokens(self.tokens, &tokens_path, findings);
         let hosts = self.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        AdminSettings { listen: self.listen, tokens, hosts }
+        AdminSettings { enabled: self.enabled, listen: self.listen, tokens, hosts }
     }
 }
 

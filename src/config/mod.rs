@@ -31,7 +31,7 @@ use crate::model::problem::Problem;
 
 pub use admin::AdminSettings;
 pub use codegen::CodegenSettings;
-pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, WebhookSettings};
+pub use plain::{DatabaseSettings, LogSettings, RetentionSettings, WebhookSettings, WorkerSettings};
 pub use rules::RulesSettings;
 pub use secrets::LabeledSecret;
 pub use sources::{HeaderSecret, SourceSettings};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// `[admin]`: the listener for people and their tools.
     pub admin: AdminSettings,
+    /// `[worker]`: whether this process sends and follows.
+    pub worker: WorkerSettings,
     /// `[database]`: where everything is remembered.
     pub database: DatabaseSettings,
     /// `[retention]`: for how long.
@@ -92,6 +94,8 @@ struct Written {
     #[serde(deserialize_with = "table")]
     admin: AdminWritten,
     #[serde(deserialize_with = "table")]
+    worker: WorkerSettings,
+    #[serde(deserialize_with = "table")]
     database: DatabaseSettings,
     #[serde(deserialize_with = "table")]
     retention: RetentionSettings,
@@ -108,8 +112,8 @@ struct Written {
     log: LogSettings,
 }
 
-const SECTIONS: [&str; 9] =
-    ["webhooks", "admin", "database", "retention", "codegen", "rules", "limits", "sources", "log"];
+const SECTIONS: [&str; 10] =
+    ["webhooks", "admin", "worker", "database", "retention", "codegen", "rules", "limits", "sources", "log"];
 
 impl Settings {
     /// Reads all layers: defaults < file < environment < flags. Answers the settings with warnings, or everything that
@@ -137,6 +141,16 @@ impl Written {
         let root = KeyPath::default();
         self.webhooks.check(&root.key("webhooks"), findings);
         self.database.check(&root.key("database"), findings);
+        let alone = !self.database.is_shared();
+        for (section, enabled) in [("webhooks", self.webhooks.enabled), ("worker", self.worker.enabled)] {
+            if alone && !enabled {
+                findings.doubtful(
+                    &root.key(section).key("enabled"),
+                    format!("`{section}` is off, and no other process can do its work beside a SQLite file"),
+                    "use a PostgreSQL database to split the work",
+                );
+            }
+        }
         let admin = self.admin.check(&root.key("admin"), findings);
         let names: Vec<String> = self.sources.keys().cloned().collect();
         let codegen = self.codegen.check(&root.key("codegen"), &names, findings);
@@ -161,6 +175,7 @@ impl Written {
         Some(Settings {
             webhooks: self.webhooks,
             admin,
+            worker: self.worker,
             database: self.database,
             retention: self.retention,
             codegen: codegen?,

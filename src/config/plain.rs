@@ -16,6 +16,8 @@ use crate::telemetry::LogFormat;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookSettings {
+    /// Whether this process takes webhooks; its health checks answer all the same.
+    pub enabled: bool,
     /// Address and port, e.g. "0.0.0.0:8080".
     #[serde(with = "address")]
     #[schemars(with = "address::Text")]
@@ -41,6 +43,7 @@ pub struct WebhookSettings {
 impl Default for WebhookSettings {
     fn default() -> Self {
         Self {
+            enabled: true,
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             max_body: 25 << 20,
             body_timeout: Duration::from_secs(10),
@@ -65,25 +68,45 @@ impl WebhookSettings {
     }
 }
 
+/// `[worker]`: what sends and follows runs.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// Whether this process sends jobs and follows runs. Where it does not, another one that shares the database must.
+    pub enabled: bool,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 /// `[database]`: where everything is remembered.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// A SQLite file ("sqlite:data/hookrun.db"), made with its folder when missing. A secret, because it may one day
-    /// carry a password.
+    /// A SQLite file ("sqlite:data/hookrun.db"), made with its folder when missing, or "postgres://user@host/database",
+    /// which several processes may share. A secret, because it may carry a password.
     #[serde(deserialize_with = "secret::deserialize")]
     #[schemars(with = "String", extend("default" = DatabaseSettings::DEFAULT_URL))]
     pub url: SecretString,
 }
 
 impl DatabaseSettings {
+    /// Whether other processes may use it at the same time.
+    pub fn is_shared(&self) -> bool {
+        !self.url.expose_secret().starts_with("sqlite:")
+    }
+
     const DEFAULT_URL: &str = "sqlite:data/hookrun.db";
 
     /// Checks that the store can be of the kind that the URL says. Never shows the URL.
     pub(super) fn check(&self, path: &KeyPath, findings: &mut Findings) {
-        if !self.url.expose_secret().starts_with("sqlite:") {
+        let url = self.url.expose_secret();
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind)) {
             let path = path.key("url");
-            findings.wrong(&path, format!("`{path}` must begin with \"sqlite:\""));
+            findings.wrong(&path, format!("`{path}` must begin with \"sqlite:\" or \"postgres://\""));
         }
     }
 }

@@ -76,6 +76,16 @@ impl Webhooks {
             .with_state(Arc::new(self))
     }
 
+    /// Health checks alone, for a process that takes no webhooks.
+    pub fn health(self) -> Router {
+        Router::new()
+            .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+            .route("/readyz", get(ready))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(Arc::new(self))
+    }
+
     async fn take(&self, source: &str, request: Request) -> Result<Receipt, Refusal> {
         let (head, body) = request.into_parts();
         let arrived = self.bodies.read(&head.headers, body).await.inspect_err(count_refused)?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Store;
 use super::db::{Conn, Tx, many, query};
-use super::replica::APART;
 use super::errors::{Result, StoreError};
+use super::replica::APART;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
 use crate::model::id::new_id;

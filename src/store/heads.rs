@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::db::{Conn, Tx, many, query, runs};
+use super::db::{Conn, Tx, many, query, runs, within};
 use super::errors::Result;
 use super::subjects::Known;
 use crate::model::clock::Timestamp;
@@ -12,6 +12,8 @@ use crate::model::subject::SubjectUpdate;
 #[derive(Debug, Default)]
 pub(super) struct Heads<'u> {
     told: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
+    /// Those that were known before.
+    stored: BTreeSet<[String; 4]>,
     /// Heads that were there before a push; nobody says that they are heads now.
     before: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
 }
@@ -30,18 +32,30 @@ pub(super) async fn was_head(conn: &mut Conn, of: &SubjectUpdate, sha: &str) -> 
 }
 
 impl<'u> Heads<'u> {
+    /// Nothing yet, beside what is known of the heads that these updates tell of.
+    pub(super) async fn read(conn: &mut Conn, updates: &[&'u SubjectUpdate]) -> Result<Self> {
+        let mut heads = Self::default();
+        let commits: BTreeSet<&String> = updates.iter().filter_map(|update| update.facts.head_sha.as_ref()).collect();
+        for run in runs(&commits.into_iter().collect::<Vec<_>>()) {
+            let select = within("SELECT host, repo, sha, subject FROM heads WHERE sha IN", run.len());
+            for row in run.iter().fold(select, |query, sha| query.bind(*sha)).fetch_all(conn).await? {
+                let text = |column| row.try_get::<String>(column);
+                heads.stored.insert([text("host")?, text("repo")?, text("sha")?, text("subject")?]);
+            }
+        }
+        Ok(heads)
+    }
+
     /// Whether the head that is told is old news: it was a head of the subject before, and it is not pushed over the head
     /// that the subject has now. So a push that is told again, or overtaken by a later one, moves nothing back.
-    pub(super) async fn is_old(&self, tx: &mut Tx, update: &SubjectUpdate, present: Option<&String>) -> Result<bool> {
-        let (Some(sha), Some(present)) = (&update.facts.head_sha, present) else { return Ok(false) };
+    pub(super) fn is_old(&self, update: &SubjectUpdate, present: Option<&String>) -> bool {
+        let (Some(sha), Some(present)) = (&update.facts.head_sha, present) else { return false };
         if sha == present || update.head_before.as_ref() == Some(present) {
-            return Ok(false);
+            return false;
         }
         let head = (update.host.as_str(), update.repo.as_str(), sha.as_str(), update.key.as_str());
-        if self.told.contains(&head) || self.before.contains(&head) {
-            return Ok(true);
-        }
-        was_head(tx, update, sha).await
+        let stored = || [&update.host, &update.repo, sha, &update.key].map(Clone::clone);
+        self.told.contains(&head) || self.before.contains(&head) || self.stored.contains(&stored())
     }
 
     /// Remembers the head of an update, and the one before it.

@@ -59,13 +59,13 @@ pub use calls::{CallId, Slot};
 pub use errors::{Result, StoreError};
 pub use line::Line;
 pub use lists::{DeliveryFilter, JobFilter, Page, PageRequest, RuleCount, RunFilter, StoredBody, cursor_of};
-pub use replica::{BEAT, ReplicaRecord};
 pub use queue::{Joined, Release, Released};
+pub use replica::{BEAT, ReplicaRecord};
 pub use runs::{Followed, Look, RunChange};
 pub use story::{Found, Sought};
 pub use submit::Uncertain;
-pub use transfer::{Moved, transfer};
 pub use sweep::{Retention, Swept};
+pub use transfer::{Moved, transfer};
 pub use writer::Commits;
 
 /// What a store is opened with.

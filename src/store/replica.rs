@@ -74,7 +74,8 @@ impl Replica {
 pub(super) async fn beat(tx: &mut Tx, replica: &Replica, alone: bool, now: Timestamp) -> Result<bool> {
     let dead = if alone { i64::MAX } else { now.minus(ALIVE).0 };
     query("DELETE FROM replicas WHERE id <> $1 AND seen_at <= $2").bind(&replica.id).bind(dead).execute(tx).await?;
-    let alive = query("UPDATE replicas SET seen_at = $2 WHERE id = $1").bind(&replica.id).bind(now.0).execute(tx).await? > 0;
+    let alive =
+        query("UPDATE replicas SET seen_at = $2 WHERE id = $1").bind(&replica.id).bind(now.0).execute(tx).await? > 0;
     if !alive {
         query("INSERT INTO replicas (id, name, started_at, seen_at) VALUES ($1, $2, $3, $3)")
             .bind(&replica.id)
@@ -147,7 +148,8 @@ impl Store {
     /// Whether a duty that only one process has is ours: it is, or nobody else has it now.
     pub async fn has_duty(&self, duty: &'static str) -> Result<bool> {
         let now = self.inner.clock.now();
-        if !self.is_shared() || self.inner.replica.state().duties.get(duty).is_some_and(|until| *until > now.plus(BEAT)) {
+        if !self.is_shared() || self.inner.replica.state().duties.get(duty).is_some_and(|until| *until > now.plus(BEAT))
+        {
             return Ok(true);
         }
         let until = now.plus(LEASE);
@@ -180,7 +182,8 @@ impl Store {
             .bind(self.inner.clock.now().0)
             .fetch_all(&mut conn)
             .await?;
-        let found = query("SELECT id, name, started_at, seen_at FROM replicas ORDER BY id").fetch_all(&mut conn).await?;
+        let found =
+            query("SELECT id, name, started_at, seen_at FROM replicas ORDER BY id").fetch_all(&mut conn).await?;
         let replicas = found.iter().map(|row| {
             let id: String = row.try_get("id")?;
             let mut duties = Vec::new();

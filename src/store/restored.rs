@@ -40,6 +40,10 @@ pub(super) async fn doubt(tx: &mut Tx, now: Timestamp) -> Result<()> {
             .await?;
     }
     query("DELETE FROM meta WHERE name = $1").bind(MADE_AT).execute(tx).await?;
-    tracing::warn!(jobs = waiting.len(), backup = Timestamp(made_at).to_rfc3339(), "started from a backup: what waited is looked for in the list of runs first");
+    tracing::warn!(
+        jobs = waiting.len(),
+        backup = Timestamp(made_at).to_rfc3339(),
+        "started from a backup: what waited is looked for in the list of runs first"
+    );
     Ok(())
 }

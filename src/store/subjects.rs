@@ -73,11 +73,12 @@ pub(super) struct Known<'u> {
 pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: Timestamp) -> Result<Vec<Turn<'u>>> {
     links::learn_aliases(tx, updates, now).await?;
     let mut known: BTreeMap<&str, Known<'u>> = BTreeMap::new();
-    let mut heads = Heads::default();
+    let mut stored = facts_of_all(tx, updates).await?;
+    let mut heads = Heads::read(tx, updates).await?;
     let mut turns = Vec::new();
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
-            let facts = facts_of(tx, &update.key).await?.unwrap_or_default();
+            let facts = stored.remove(&update.key).unwrap_or_default();
             let apart = facts.part_of.is_none();
             known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new(), apart });
         }
@@ -85,7 +86,7 @@ pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: 
         of.latest = update;
         of.mentions.extend(update.mentions.iter().map(String::as_str));
         let mut newer = update.facts.clone();
-        if heads.is_old(tx, update, of.facts.head_sha.as_ref()).await? {
+        if heads.is_old(update, of.facts.head_sha.as_ref()) {
             newer.head_sha = None;
             newer.last_pusher = None;
         }
@@ -136,6 +137,19 @@ async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) ->
     Ok(())
 }
 
+/// What is stored of the subjects of these updates, by their keys.
+async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTreeMap<String, Facts>> {
+    let keys: BTreeSet<&String> = updates.iter().map(|update| &update.key).collect();
+    let mut found = BTreeMap::new();
+    for run in runs(&keys.into_iter().collect::<Vec<_>>()) {
+        let select = within("SELECT key, facts FROM subjects WHERE key IN", run.len());
+        for row in run.iter().fold(select, |query, key| query.bind(*key)).fetch_all(conn).await? {
+            found.insert(row.try_get("key")?, rows::json("subjects", "facts", row.try_get("facts")?)?);
+        }
+    }
+    Ok(found)
+}
+
 async fn facts_of(conn: &mut Conn, key: &str) -> Result<Option<Facts>> {
     let row = query("SELECT facts FROM subjects WHERE key = $1").bind(key).fetch_optional(conn).await?;
     row.map(|row| rows::json("subjects", "facts", row.try_get("facts")?)).transpose()
@@ -149,9 +163,10 @@ async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Re
     }
     let newest: Vec<_> = newest.into_values().collect();
     let unfit: BTreeSet<_> = newest.iter().filter(|it| !is_fit(&it.check.outcome)).map(|it| &it.sha).collect();
-    for sha in unfit {
+    for run in runs(&unfit.into_iter().collect::<Vec<_>>()) {
         // Its success was told before all of its checks were known.
-        query("UPDATE attempts SET cleared_by = NULL WHERE cleared_by = $1").bind(sha).execute(&mut **tx).await?;
+        let update = within("UPDATE attempts SET cleared_by = NULL WHERE cleared_by IN", run.len());
+        run.iter().fold(update, |query, sha| query.bind(*sha)).execute(tx).await?;
     }
     for run in runs(&newest) {
         let mut query = many(

@@ -222,16 +222,18 @@ async fn take_late(tx: &mut Tx, job: &str, call: &CallId, run: &Run, now: Timest
     let path: &[(JobState, JobState)] = match found.state {
         JobState::Uncertain => &[(JobState::Uncertain, JobState::Running)],
         JobState::Held => &[(JobState::Held, JobState::Running)],
-        JobState::Queued => {
-            &[(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Running)]
-        }
+        JobState::Queued => &[(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Running)],
         _ => return Ok(false),
     };
     for (from, to) in path {
         jobs::change(tx, &jobs::Change { job, from: &[*from], to: *to, reason, due_at: None }, now).await?;
     }
     // What was proved absent was given back.
-    query("UPDATE jobs SET submitted_at = COALESCE(submitted_at, $2) WHERE id = $1").bind(job).bind(now.0).execute(tx).await?;
+    query("UPDATE jobs SET submitted_at = COALESCE(submitted_at, $2) WHERE id = $1")
+        .bind(job)
+        .bind(now.0)
+        .execute(tx)
+        .await?;
     runs::insert(tx, job, run, now).await?;
     Ok(true)
 }

@@ -93,8 +93,7 @@ pub(super) async fn must_be_here(tx: &mut Tx) -> Result<()> {
 async fn carry(source: &mut Tx, target: &mut Tx, table: &'static str, key: &str) -> Result<u64> {
     let columns = columns_of(target, table).await?;
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-    let keys: Vec<usize> =
-        key.split(", ").filter_map(|part| names.iter().position(|name| *name == part)).collect();
+    let keys: Vec<usize> = key.split(", ").filter_map(|part| names.iter().position(|name| *name == part)).collect();
     let list = names.join(", ");
     let marks: Vec<String> = (1..=keys.len()).map(|at| format!("${at}")).collect();
     let first = format!("SELECT {list} FROM {table} ORDER BY {key} LIMIT {ROWS}");
@@ -110,9 +109,9 @@ async fn carry(source: &mut Tx, target: &mut Tx, table: &'static str, key: &str)
             }
         }
         carried += into.execute(target).await?;
-        let after = keys.iter().fold(query(next.as_str()), |query: Query<'_>, at| {
-            query.bind(last.cells()[*at].as_value(&columns[*at].1))
-        });
+        let after = keys
+            .iter()
+            .fold(query(next.as_str()), |query: Query<'_>, at| query.bind(last.cells()[*at].as_value(&columns[*at].1)));
         rows = after.fetch_all(source).await?;
     }
     Ok(carried)

@@ -132,7 +132,10 @@ impl Worker {
     pub fn spawn(&self, life: &Lifecycle) {
         let worker = || self.clone();
         life.spawn("release", worker().keep("release", Wake::Work, |it| async move { it.release_tick().await }));
-        life.spawn("reconcile", worker().alone("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }));
+        life.spawn(
+            "reconcile",
+            worker().alone("reconcile", Wake::Progress, |it| async move { it.reconcile_tick().await }),
+        );
         life.spawn("follow", worker().alone("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
         life.spawn("repos", worker().alone("repos", Wake::Time, |it| async move { it.repos_tick().await }));
         life.spawn("sweep", worker().alone("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));

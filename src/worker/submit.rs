@@ -73,7 +73,10 @@ impl Worker {
         match self.inner.store.may_call().await {
             Ok(true) => {}
             Ok(false) => {
-                tracing::error!(job = job.id, "not sent: this process hung, and others have taken over what it was sending");
+                tracing::error!(
+                    job = job.id,
+                    "not sent: this process hung, and others have taken over what it was sending"
+                );
                 return;
             }
             Err(error) => {

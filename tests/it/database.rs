@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use hookrun::model::clock::Clock;
 use hookrun::model::limits::ClassLimits;
@@ -29,6 +30,11 @@ fn server() -> String {
     std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL names the server; scripts/test starts one")
 }
 
+/// So much later a slot is free where several machines, whose clocks may differ a little, share the windows.
+pub(crate) fn apart() -> Duration {
+    Duration::from_millis(if on_postgres() { 50 } else { 0 })
+}
+
 async fn server_says(database: &str, sql: &str) -> u64 {
     let options = PgConnectOptions::from_str(&server()).unwrap().database(database);
     let mut conn = PgConnection::connect_with(&options).await.unwrap();
@@ -39,12 +45,25 @@ async fn server_says(database: &str, sql: &str) -> u64 {
 
 impl Database {
     pub(crate) async fn new() -> Self {
+        if on_postgres() { Self::postgres().await } else { Self::sqlite() }
+    }
+
+    /// A file, whatever the tests run on.
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        if !on_postgres() {
-            let url = format!("sqlite:{}", folder.path().join("data/hookrun.db").display());
-            return Self { url, folder };
-        }
-        Self { url: Self::made_from("template1").await, folder }
+        let url = format!("sqlite:{}", folder.path().join("data/hookrun.db").display());
+        Self { url, folder }
+    }
+
+    /// A database that several processes can share, whatever the tests run on.
+    pub(crate) async fn postgres() -> Self {
+        Self { url: Self::made_from("template1").await, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Ends every session with it, as a restart of the server does.
+    pub(crate) async fn cut_off(&self) {
+        let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name());
+        server_says("postgres", &others).await;
     }
 
     /// Makes a database like another one; its address.
@@ -76,7 +95,7 @@ impl Database {
     pub(crate) async fn alter(&self, sql: &str) -> u64 {
         if let Some(file) = self.url.strip_prefix("sqlite:") {
             let conn = rusqlite::Connection::open(file).unwrap();
-            conn.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+            conn.busy_timeout(Duration::from_secs(5)).unwrap();
             return conn.execute(sql, []).unwrap() as u64;
         }
         server_says(&self.name(), sql).await

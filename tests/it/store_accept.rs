@@ -14,6 +14,7 @@ use hookrun::model::policy::Policy;
 use hookrun::model::subject::CheckUpdate;
 use hookrun::store::StoreError;
 
+use super::database::on_postgres;
 use super::store_support::{House, alive, request};
 
 #[tokio::test]
@@ -220,10 +221,13 @@ async fn many_at_once_share_commits_and_only_the_bad_one_fails() {
 #[tokio::test]
 async fn one_process_owns_the_file_and_a_closed_store_takes_nothing() {
     let house = House::new().await;
-    assert!(matches!(
-        house.database.open(ClassLimits::default(), house.clock.clone()).await,
-        Err(StoreError::Owned { .. })
-    ));
+    let second = house.database.open(ClassLimits::default(), house.clock.clone()).await;
+    match (on_postgres(), second) {
+        (false, Err(StoreError::Owned { .. })) => {}
+        // It may be shared, and says nothing of those that use it.
+        (true, Ok(second)) => second.close().await.unwrap(),
+        (_, other) => panic!("{other:?}"),
+    }
     house.store.ping().await.unwrap();
     house.store.close().await.unwrap();
     assert!(matches!(house.store.accept(house.delivery()).await, Err(StoreError::Busy(_))));

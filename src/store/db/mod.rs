@@ -22,8 +22,8 @@ use super::errors::{Result, StoreError};
 
 pub(super) use copy::{check_file, copy_file, finish_copy, open_copy};
 pub(super) use query::{Query, many, query, runs, within};
-pub(super) use tx::Tx;
 pub(super) use schema::columns_of;
+pub(super) use tx::Tx;
 pub(super) use value::Row;
 
 use readers::{Reader, Readers};

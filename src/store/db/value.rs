@@ -118,7 +118,6 @@ impl Row {
     pub(in crate::store) fn cells(&self) -> &[Cell] {
         &self.cells
     }
-
 }
 
 impl Cell {

@@ -1,0 +1,158 @@
+//! Backup and restore, moving to another database, and databases of versions before this one.
+
+use std::time::Duration;
+
+use hookrun::model::clock::Clock;
+use hookrun::model::job::JobState;
+use hookrun::model::limits::ClassLimits;
+use hookrun::store::{JobFilter, PageRequest, Store, StoreError, back_up, restore, transfer};
+
+use super::database::Database;
+use super::store_support::{House, alive, request};
+use super::support::ManualClock;
+
+/// A house on a file with a job in each of several states.
+async fn lived_in() -> (House, Vec<String>) {
+    let (database, clock) = (Database::sqlite(), ManualClock::new());
+    let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+    let house = House { database, clock, store };
+    let mut jobs = Vec::new();
+    for (at, state) in [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Held, JobState::Uncertain]
+        .into_iter()
+        .enumerate()
+    {
+        let job = house.queued(request(&format!("k{at}"), &at.to_string())).await;
+        house.bring(&job.id, state, at as i64 + 10).await;
+        house.clock.advance(Duration::from_secs(1));
+        jobs.push(job.id);
+    }
+    (house, jobs)
+}
+
+async fn all_of(store: &Store) -> Vec<hookrun::model::job::Job> {
+    store.jobs(&JobFilter::default(), &PageRequest { limit: 100, cursor: None }).await.unwrap().items
+}
+
+#[tokio::test]
+async fn a_backup_is_made_while_the_store_is_used_and_comes_back_whole() {
+    let (house, _) = lived_in().await;
+    let backup = house.database.folder().join("copy.db");
+    back_up(&house.database.url, &backup, house.clock.now()).await.unwrap();
+    let after = house.queued(request("later", "later")).await;
+    let again = back_up(&house.database.url, &backup, house.clock.now()).await;
+    assert!(matches!(again, Err(StoreError::File { .. })), "nothing is overwritten: {again:?}");
+
+    let place = Database::sqlite();
+    restore(&backup, &place.url).await.unwrap();
+    let again = restore(&backup, &place.url).await;
+    assert!(matches!(again, Err(StoreError::File { .. })), "nothing is overwritten: {again:?}");
+    let store = place.open(ClassLimits::default(), house.clock.clone()).await.unwrap();
+    assert!(store.job(&after.id).await.unwrap().is_none());
+    let (mut then, mut now) = (all_of(&house.store).await, all_of(&store).await);
+    then.retain(|job| job.id != after.id && job.state != JobState::Queued);
+    now.retain(|job| job.submitted_at.is_some() || job.state != JobState::Uncertain);
+    now.retain(|job| then.iter().any(|known| known.id == job.id));
+    assert_eq!(now, then);
+}
+
+/// The life that went on after a backup may have sent what waits in it.
+#[tokio::test]
+async fn what_waits_in_a_backup_is_looked_for_before_it_is_sent() {
+    let (house, jobs) = lived_in().await;
+    let made_at = house.clock.now();
+    let backup = house.database.folder().join("copy.db");
+    back_up(&house.database.url, &backup, made_at).await.unwrap();
+    house.run(&jobs[0], 99).await;
+    house.clock.advance(Duration::from_hours(3));
+    let place = Database::sqlite();
+    restore(&backup, &place.url).await.unwrap();
+    let restored = House {
+        store: place.open(ClassLimits::default(), house.clock.clone()).await.unwrap(),
+        database: place,
+        clock: house.clock.clone(),
+    };
+    assert_eq!(restored.state(&jobs[0]).await, JobState::Uncertain);
+    let sought = restored.store.uncertain().await.unwrap();
+    let sought = sought.iter().find(|each| each.job.id == jobs[0]).unwrap();
+    assert_eq!((sought.began_at, sought.ended_at), (made_at, house.clock.now()));
+    restored.store.adopt(&jobs[0], &alive(99), "found in the list").await.unwrap();
+    // The next start is one like any other.
+    let fresh = restored.queued(request("fresh", "fresh")).await;
+    let restored = restored.restart().await;
+    assert_eq!(restored.state(&fresh.id).await, JobState::Queued);
+    assert_eq!(restored.state(&jobs[0]).await, JobState::Running);
+}
+
+#[tokio::test]
+async fn what_is_no_backup_is_not_restored() {
+    let place = Database::sqlite();
+    let file = place.folder().join("no.db");
+    std::fs::write(&file, "this is no database, but a text that is long enough to look like one".repeat(100)).unwrap();
+    let refused = restore(&file, &place.url).await;
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+    let refused = restore(&place.folder().join("missing.db"), &place.url).await;
+    assert!(matches!(refused, Err(StoreError::File { .. })), "{refused:?}");
+    assert!(!place.file().exists());
+}
+
+#[tokio::test]
+async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
+    let (house, jobs) = lived_in().await;
+    house.store.reset_attempts("nobody").await.unwrap();
+    let before = all_of(&house.store).await;
+    let counts = house.store.rule_counts().await.unwrap();
+    let body = house.store.joined(&jobs[0]).await.unwrap();
+    let target = Database::postgres().await;
+    let refused = transfer(&house.database.url, &target.url, house.clock.now()).await;
+    assert!(matches!(refused, Err(StoreError::Owned { .. })), "{refused:?}");
+    let House { database, clock, store } = house;
+    store.close().await.unwrap();
+    drop(store);
+    let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
+    assert!(moved.contains(&("jobs", 5)) && moved.contains(&("deliveries", 5)), "{moved:?}");
+
+    let shut = database.open(ClassLimits::default(), clock.clone()).await;
+    assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("was moved")), "{shut:?}");
+    let again = transfer(&database.url, &Database::postgres().await.url, clock.now()).await;
+    assert!(again.is_err(), "{again:?}");
+    let store = target.open(ClassLimits::default(), clock.clone()).await.unwrap();
+    assert_eq!(all_of(&store).await, before);
+    assert_eq!(store.joined(&jobs[0]).await.unwrap(), body);
+    assert_eq!(store.rule_counts().await.unwrap(), counts);
+    store.close().await.unwrap();
+    let again = transfer(&target.url, &target.url, clock.now()).await;
+    assert!(again.is_err(), "{again:?}");
+}
+
+/// The schema as the version before this one left it, with a job that it was sending.
+#[tokio::test]
+async fn a_database_of_the_version_before_is_brought_up_to_date() {
+    let place = Database::sqlite();
+    std::fs::create_dir_all(place.file().parent().unwrap()).unwrap();
+    let conn = rusqlite::Connection::open(place.file()).unwrap();
+    for step in ["0001_first", "0002_rules"] {
+        let path = format!("{}/migrations/sqlite/{step}.sql", env!("CARGO_MANIFEST_DIR"));
+        conn.execute_batch(&std::fs::read_to_string(path).unwrap()).unwrap();
+    }
+    conn.execute_batch(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP \
+         NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL); \
+         INSERT INTO _sqlx_migrations VALUES (1, 'first', '', TRUE, x'00', 1), (2, 'rules', '', TRUE, x'00', 1); \
+         INSERT INTO jobs (id, rule, source, key, lane, subject, failing, state, reason, created_at, due_at, settled_by, \
+         updated_at, submitted_at) VALUES ('j', 'fix', 'github', 'k', 'l', 's', 1, 'submitting', '', 1, 1, 1, 1, 1); \
+         INSERT INTO calls (id, class, purpose, began_at) VALUES ('c', 'create', 'j', 1);",
+    )
+    .unwrap();
+    drop(conn);
+    let clock = ManualClock::new();
+    let store = place.open(ClassLimits::default(), clock.clone()).await.unwrap();
+    assert_eq!(store.job("j").await.unwrap().unwrap().state, JobState::Uncertain);
+    assert_eq!(store.windows().await.unwrap()[0].used, 1);
+    store.close().await.unwrap();
+    drop(store);
+    place.open(ClassLimits::default(), clock.clone()).await.unwrap().close().await.unwrap();
+
+    place.alter("INSERT INTO schema_steps (version) VALUES (9999)").await;
+    let newer = place.open(ClassLimits::default(), clock).await;
+    assert!(matches!(&newer, Err(StoreError::Schema(reason)) if reason.contains("newer hookrun")), "{newer:?}");
+}

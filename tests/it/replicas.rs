@@ -1,0 +1,240 @@
+//! Several processes beside one PostgreSQL: they share queue and windows, and what dies, hangs or is cut off is taken over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hookrun::model::clock::Clock;
+use hookrun::model::decision::Ruling;
+use hookrun::model::gate::GateOutcome;
+use hookrun::model::job::JobState;
+use hookrun::model::limits::{CallClass, ClassLimits};
+use hookrun::store::{Released, Slot, Store, StoreError};
+
+use super::database::Database;
+use super::store_support::{House, alive, answer, release, request};
+use super::support::{ManualClock, until};
+
+/// Longer than a process that is not heard of counts as alive.
+const DEATH: Duration = Duration::from_secs(61);
+
+/// Processes that share a database, as their stores.
+struct Cluster {
+    database: Database,
+    clock: Arc<ManualClock>,
+    stores: Vec<Store>,
+}
+
+impl Cluster {
+    async fn of(size: usize) -> Self {
+        let mut cluster = Self { database: Database::postgres().await, clock: ManualClock::new(), stores: Vec::new() };
+        for _ in 0..size {
+            let store = cluster.join().await;
+            cluster.stores.push(store);
+        }
+        cluster
+    }
+
+    async fn join(&self) -> Store {
+        self.database.open(ClassLimits::default(), self.clock.clone()).await.unwrap()
+    }
+
+    /// The same as seen by one of them.
+    async fn house(&self, at: usize) -> House {
+        // The database of a house is only looked at to open it again, which nobody does here.
+        House { database: Database::sqlite(), clock: self.clock.clone(), store: self.stores[at].clone() }
+    }
+}
+
+#[tokio::test]
+async fn one_window_is_shared_by_all() {
+    let cluster = Cluster::of(3).await;
+    let mut taken = Vec::new();
+    for turn in 0..12 {
+        match cluster.stores[turn % 3].take_slots(&[CallClass::Create], "a call").await.unwrap() {
+            Slot::Taken(call) => taken.push((turn % 3, call)),
+            Slot::Full { reason, .. } => assert_eq!(reason, "the create window is full (10 of 10)"),
+        }
+    }
+    assert_eq!(taken.len(), 10);
+    for (of, call) in taken {
+        cluster.stores[of].end_call(&call).await.unwrap();
+    }
+    let full = async |at: usize| {
+        matches!(cluster.stores[at].take_slots(&[CallClass::Create], "a call").await.unwrap(), Slot::Full { .. })
+    };
+    // One machine may be a little behind another: a slot that one of them gave back is free a little later.
+    cluster.clock.advance(Duration::from_secs(60));
+    assert!(full(1).await);
+    cluster.clock.advance(Duration::from_millis(50));
+    assert!(!full(2).await);
+}
+
+#[tokio::test]
+async fn one_job_is_sent_by_one_of_them() {
+    let cluster = Cluster::of(3).await;
+    let house = cluster.house(0).await;
+    for round in 0..8 {
+        let job = house.queued(request(&format!("k{round}"), &round.to_string())).await;
+        let tries = cluster.stores.iter().map(|store| {
+            let (store, release) = (store.clone(), release(&job.id, job.revision));
+            tokio::spawn(async move { store.release(release, |_| answer(GateOutcome::Go)).await.unwrap() })
+        });
+        let tries: Vec<_> = tries.collect();
+        let mut sent = 0;
+        for tried in tries {
+            match tried.await.unwrap() {
+                Released::Go { call, job } => {
+                    sent += 1;
+                    house.store.run_created(&job.id, &call, &alive(round)).await.unwrap();
+                }
+                Released::Changed => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(sent, 1, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_happening_that_all_are_told_makes_one_job() {
+    let cluster = Cluster::of(3).await;
+    for round in 0..8 {
+        let mut told = Vec::new();
+        for at in 0..3 {
+            let house = cluster.house(at).await;
+            let delivery = house.asking([request(&format!("k{round}"), &round.to_string())]);
+            told.push(tokio::spawn(async move { house.store.accept(delivery).await.unwrap() }));
+        }
+        let mut rulings = Vec::new();
+        for told in told {
+            rulings.push(told.await.unwrap().verdicts[0].decision);
+        }
+        rulings.sort_by_key(|ruling| *ruling != Ruling::Queued);
+        assert_eq!(rulings, [Ruling::Queued, Ruling::Duplicate, Ruling::Duplicate]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_one_was_sending_is_uncertain_and_its_slots_are_given_back() {
+    let cluster = Cluster::of(2).await;
+    let dead = cluster.house(0).await;
+    let job = dead.queued(request("k", "1")).await;
+    dead.send(&job.id).await;
+    cluster.clock.advance(Duration::from_secs(59));
+    assert!(cluster.stores[1].may_call().await.unwrap());
+    assert_eq!(dead.state(&job.id).await, JobState::Submitting, "it may yet be alive");
+    cluster.clock.advance(Duration::from_secs(20));
+    assert!(cluster.stores[1].may_call().await.unwrap());
+    assert_eq!(dead.state(&job.id).await, JobState::Uncertain);
+    let windows = cluster.stores[1].windows().await.unwrap();
+    let create = windows.iter().find(|window| window.class == CallClass::Create).unwrap();
+    assert_eq!((create.used, create.next_free), (1, Some(cluster.clock.now().plus(Duration::from_secs(60)))));
+}
+
+#[tokio::test]
+async fn one_that_hung_learns_that_it_counts_as_dead_before_it_sends() {
+    let cluster = Cluster::of(2).await;
+    let hung = cluster.house(0).await;
+    let job = hung.queued(request("k", "1")).await;
+    let call = hung.send(&job.id).await;
+    cluster.clock.advance(DEATH);
+    assert!(cluster.stores[1].may_call().await.unwrap());
+    assert!(!cluster.stores[0].may_call().await.unwrap(), "others have taken over");
+    assert!(cluster.stores[0].may_call().await.unwrap(), "from now on it is one of them again");
+    // What it says of its old call changes nothing that others have settled since.
+    hung.store.absent(&job.id, "no run").await.unwrap();
+    let again = cluster.house(1).await.send(&job.id).await;
+    let late = hung.store.not_taken(&job.id, &call, "refused", cluster.clock.now()).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "{late:?}");
+    let late = hung.store.run_created(&job.id, &call, &alive(1)).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "{late:?}");
+    assert_eq!(hung.state(&job.id).await, JobState::Submitting);
+    cluster.stores[1].run_created(&job.id, &again, &alive(2)).await.unwrap();
+    assert_eq!(hung.job(&job.id).await.run.unwrap().id, 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_takeover_is_the_jobs_run_as_long_as_it_was_not_sent_again() {
+    for settled_as_absent in [false, true] {
+        let cluster = Cluster::of(2).await;
+        let slow = cluster.house(0).await;
+        let job = slow.queued(request("k", "1")).await;
+        let call = slow.send(&job.id).await;
+        cluster.clock.advance(DEATH);
+        assert!(cluster.stores[1].may_call().await.unwrap());
+        if settled_as_absent {
+            cluster.stores[1].absent(&job.id, "the list does not show it yet").await.unwrap();
+        }
+        slow.store.run_created(&job.id, &call, &alive(7)).await.unwrap();
+        let now = cluster.house(1).await.job(&job.id).await;
+        assert_eq!((now.state, now.run.unwrap().id), (JobState::Running, 7));
+    }
+}
+
+#[tokio::test]
+async fn a_duty_is_one_processes_until_it_is_not_heard_of() {
+    let cluster = Cluster::of(2).await;
+    let [first, second] = &cluster.stores[..] else { panic!() };
+    assert!(first.has_duty("follow").await.unwrap());
+    assert!(!second.has_duty("follow").await.unwrap());
+    assert!(second.has_duty("sweep").await.unwrap(), "each duty by itself");
+    let seen = second.replicas().await.unwrap();
+    assert_eq!(seen.iter().map(|it| (it.this, it.duties.join(" "))).collect::<Vec<_>>(), [
+        (false, "follow".to_owned()),
+        (true, "sweep".to_owned())
+    ]);
+    cluster.clock.advance(Duration::from_secs(31));
+    assert!(second.has_duty("follow").await.unwrap());
+    assert!(!first.has_duty("follow").await.unwrap());
+    // Who leaves leaves everything.
+    second.close().await.unwrap();
+    assert!(first.has_duty("follow").await.unwrap());
+    assert_eq!(first.replicas().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn work_that_one_takes_in_wakes_the_others() {
+    let cluster = Cluster::of(2).await;
+    // Listening begins when it begins: until then the loops look by themselves.
+    let heard = until("news of another process", async || {
+        let woken = cluster.stores[1].woken();
+        let house = cluster.house(0).await;
+        house.accept(request("k", &cluster.clock.now().0.to_string())).await;
+        cluster.clock.advance(Duration::from_millis(1));
+        tokio::time::timeout(Duration::from_millis(200), woken).await.ok()
+    });
+    heard.await;
+}
+
+#[tokio::test]
+async fn sessions_that_are_cut_off_cost_an_error_and_no_more() {
+    let cluster = Cluster::of(2).await;
+    let house = cluster.house(0).await;
+    let before = house.queued(request("k", "1")).await;
+    cluster.database.cut_off().await;
+    let taken = until("the database again", async || {
+        match house.store.accept(house.asking([request("l", "2")])).await {
+            Ok(accepted) => Some(accepted),
+            Err(StoreError::Busy(_)) => None,
+            Err(other) => panic!("{other}"),
+        }
+    });
+    assert_eq!(taken.await.verdicts[0].decision, Ruling::Queued, "what was refused left nothing behind");
+    until("reading again", async || cluster.stores[1].job(&before.id).await.ok()).await;
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_any_more_holds_up_nobody() {
+    let cluster = Cluster::of(2).await;
+    let house = cluster.house(0).await;
+    let job = house.queued(request("k", "1")).await;
+    for _ in 0..20 {
+        let store = cluster.stores[0].clone();
+        let (id, revision) = (job.id.clone(), job.revision);
+        let given_up = tokio::spawn(async move { store.hold(&id, Some(revision + 1000), "never").await.is_ok() });
+        tokio::task::yield_now().await;
+        given_up.abort();
+        cluster.stores[1].take_slots(&[CallClass::Logs], "a call").await.unwrap();
+    }
+    assert_eq!(house.state(&job.id).await, JobState::Queued);
+}
