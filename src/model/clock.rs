@@ -46,9 +46,14 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The machine's wall time: only for the tolerance of signed timestamps and for display.
     fn wall(&self) -> Timestamp;
 
-    /// Takes over the time of a database that several machines share: it is `at` now, or a little later. A clock that is
-    /// held does not move by it.
-    fn follow(&self, _at: Timestamp) {}
+    /// Takes over the time of a database that several machines share: it is `at` now, or later by no more than `within`. A
+    /// clock that is held does not move by it.
+    fn follow(&self, _at: Timestamp, _within: Duration) {}
+
+    /// By how much the clocks of the machines that follow the same database may be behind it.
+    fn behind(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The real clock: wall time read at start, advanced by the monotonic clock.
@@ -57,6 +62,7 @@ pub struct SystemClock {
     started: Instant,
     started_at: AtomicI64,
     latest: AtomicI64,
+    behind: AtomicI64,
 }
 
 impl SystemClock {
@@ -64,7 +70,12 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that may ask the machine for the time")]
     pub fn new() -> Self {
         let started_at = wall_millis();
-        Self { started: Instant::now(), started_at: AtomicI64::new(started_at), latest: AtomicI64::new(started_at) }
+        Self {
+            started: Instant::now(),
+            started_at: AtomicI64::new(started_at),
+            latest: AtomicI64::new(started_at),
+            behind: AtomicI64::new(0),
+        }
     }
 }
 
@@ -84,11 +95,16 @@ impl Clock for SystemClock {
         Timestamp(wall_millis())
     }
 
-    fn follow(&self, at: Timestamp) {
+    fn follow(&self, at: Timestamp, within: Duration) {
         let started_at = at.0.saturating_sub(millis(self.started.elapsed()));
         self.started_at.store(started_at, Ordering::Relaxed);
         // The other's time counts, even if ours was ahead until now.
         self.latest.store(at.0, Ordering::Relaxed);
+        self.behind.store(millis(within), Ordering::Relaxed);
+    }
+
+    fn behind(&self) -> Duration {
+        Duration::from_millis(self.behind.load(Ordering::Relaxed).max(0) as u64)
     }
 }
 

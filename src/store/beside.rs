@@ -15,6 +15,8 @@ use crate::model::clock::Clock;
 const BEATS_A_LOOK: u32 = 12;
 /// How often the time is asked for until an answer comes quickly enough to be exact.
 const LOOKS: u32 = 5;
+/// What two clocks may part by until the next look (50 millionths of a minute), and what rounding to milliseconds hides.
+const DRIFT: Duration = Duration::from_millis(5);
 /// How long to wait before listening again when that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -90,8 +92,9 @@ pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<()> {
     for _ in 0..LOOKS {
         let asked = clock.now();
         let time = time_of(&mut conn).await?;
-        if clock.now().since(asked) < APART / 2 {
-            clock.follow(time);
+        let took = clock.now().since(asked);
+        if took < APART / 2 {
+            clock.follow(time, took + DRIFT);
             return Ok(());
         }
     }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::Store;
 use super::db::{Conn, Tx, many, query};
 use super::errors::{Result, StoreError};
-use super::replica::APART;
+use super::{Inner, Store};
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
 use crate::model::id::new_id;
@@ -125,15 +124,20 @@ pub(super) async fn begin_call(
     Ok(CallId(id))
 }
 
-/// Ends a call. Where several machines keep the time, it ends by the one that is furthest behind.
 pub(super) async fn end(tx: &mut Tx, call: &CallId, now: Timestamp) -> Result<()> {
-    let now = if tx.is_postgres() { now.plus(APART) } else { now };
     query("UPDATE calls SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
         .bind(&call.0)
         .bind(now.0)
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+impl Inner {
+    /// When a call counts as ended that was answered now: whichever machine looks, a full window has then passed.
+    pub(super) fn ended(&self) -> Timestamp {
+        self.clock.now().plus(self.clock.behind())
+    }
 }
 
 impl Store {
@@ -154,7 +158,7 @@ impl Store {
     /// Ends a call: its slots are free one window from now.
     pub async fn end_call(&self, call: &CallId) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
-        end(&mut tx, call, self.inner.clock.now()).await?;
+        end(&mut tx, call, self.inner.ended()).await?;
         tx.commit_and_wake().await?;
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Store {
     pub async fn run_created(&self, job: &str, call: &CallId, run: &Run) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        calls::end(&mut tx, call, now).await?;
+        calls::end(&mut tx, call, self.inner.ended()).await?;
         let note = match must_be_submitting(&mut tx, job, call).await {
             Ok(sent) => sent.reason,
             Err(_) if take_late(&mut tx, job, call, run, now).await? => return tx.commit_and_wake().await,
@@ -118,7 +118,7 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        calls::end(&mut tx, call, now).await?;
+        calls::end(&mut tx, call, self.inner.ended()).await?;
         if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }
@@ -134,7 +134,7 @@ impl Store {
     pub async fn unanswered(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        calls::end(&mut tx, call, now).await?;
+        calls::end(&mut tx, call, self.inner.ended()).await?;
         if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }

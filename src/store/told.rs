@@ -67,7 +67,7 @@ impl Store {
     pub async fn run_told(&self, job: &str, call: &CallId, run: &Run) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        calls::end(&mut tx, call, now).await?;
+        calls::end(&mut tx, call, self.inner.ended()).await?;
         let note = match must_be_submitting(&mut tx, job, call).await {
             Ok(sent) => sent.reason,
             Err(error) => return ended_for_nothing(tx, error).await,
@@ -86,7 +86,7 @@ impl Store {
     pub async fn done_at_once(&self, job: &str, call: &CallId, reason: &str) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        calls::end(&mut tx, call, now).await?;
+        calls::end(&mut tx, call, self.inner.ended()).await?;
         if let Err(error) = must_be_submitting(&mut tx, job, call).await {
             return ended_for_nothing(tx, error).await;
         }

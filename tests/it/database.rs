@@ -30,11 +30,6 @@ fn server() -> String {
     std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL names the server; scripts/test starts one")
 }
 
-/// So much later a slot is free where several machines, whose clocks may differ a little, share the windows.
-pub(crate) fn apart() -> Duration {
-    Duration::from_millis(if on_postgres() { 50 } else { 0 })
-}
-
 async fn server_says(database: &str, sql: &str) -> u64 {
     let options = PgConnectOptions::from_str(&server()).unwrap().database(database);
     let mut conn = PgConnection::connect_with(&options).await.unwrap();
@@ -62,7 +57,8 @@ impl Database {
 
     /// Ends every session with it, as a restart of the server does.
     pub(crate) async fn cut_off(&self) {
-        let others = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name());
+        let others =
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", self.name());
         server_says("postgres", &others).await;
     }
 

@@ -12,7 +12,6 @@ use hookrun::model::run::{Run, RunChange};
 use hookrun::model::subject::{CheckUpdate, Facts, SubjectLookup, SubjectUpdate};
 use hookrun::store::{Released, Slot, StoreError};
 
-use super::database::apart;
 use super::store_support::{CREATE, House, SUBJECT, alive, answer, release, request};
 
 fn on(subject: &str, repo: &str, key: &str) -> JobRequest {
@@ -125,7 +124,7 @@ async fn a_slot_is_free_one_full_window_after_the_answer() {
     house.clock.advance(Duration::from_secs(7));
     house.store.end_call(&calls[0]).await.unwrap();
     // The first end counts.
-    let free_at = ended.plus(Duration::from_mins(1) + apart());
+    let free_at = ended.plus(Duration::from_mins(1));
     let full = house.store.take_slots(&CREATE, "test").await.unwrap();
     assert!(matches!(full, Slot::Full { until: Some(at), .. } if at == free_at), "{full:?}");
     house.clock.set(free_at.minus(Duration::from_millis(1)));
@@ -267,7 +266,7 @@ async fn an_answer_that_comes_too_late_still_ends_its_call() {
     let wrong = house.store.run_created(&other.id, &call, &alive(1)).await;
     assert!(matches!(wrong, Err(StoreError::Conflict(_))));
     assert_eq!(house.state(&other.id).await, JobState::Queued);
-    house.clock.advance(Duration::from_mins(1) + apart());
+    house.clock.advance(Duration::from_mins(1));
     assert_eq!(house.store.windows().await.unwrap()[0].used, 0);
 }
 
