@@ -9,6 +9,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, Transaction};
+use sqlx_core::transaction::TransactionManager as _;
 
 use super::errors::{Result, StoreError};
 
@@ -18,6 +19,8 @@ pub(super) type Db = sqlx::Sqlite;
 pub(super) type Conn = SqliteConnection;
 /// Connections for reading.
 pub(super) type Readers = SqlitePool;
+/// How deep in transactions the driver believes a connection to be.
+type Depth = <Db as sqlx::Database>::TransactionManager;
 /// A write transaction.
 pub(super) type Tx<'a> = Transaction<'a, Db>;
 
@@ -87,6 +90,15 @@ fn own(path: &Path) -> Result<File> {
 
 /// Begins a write transaction at once: a plain BEGIN that reads and then writes fails under contention.
 pub(super) async fn begin(writer: &mut Conn) -> Result<Tx<'_>> {
+    if Depth::get_transaction_depth(writer) > 0 {
+        // A full or failing disk makes SQLite end the transaction by itself; the driver's own rollback then finds none
+        // and goes on counting it. Both must agree again, or nothing is ever written until the next start.
+        writer.ping().await?;
+        if Depth::get_transaction_depth(writer) > 0 {
+            let _ = sqlx::query("BEGIN").execute(&mut *writer).await;
+            Depth::rollback(writer).await?;
+        }
+    }
     Ok(writer.begin_with("BEGIN IMMEDIATE").await?)
 }
 
