@@ -61,15 +61,10 @@ async fn whatever_becomes_of_the_answer_to_a_create_there_is_one_run() {
     }
     // Pushes our runs off the first pages of the list in which they will be looked for; the list itself fails at first.
     foreign(&service).await;
-    let mut lists = [
-        proxy.plan(LIST, "skip=0", Play::Huge(100 << 20)),
-        proxy.plan(LIST, "skip=100", forged("200 OK", r#"{"items": [], "tot"#)),
-    ];
+    let mut list = proxy.plan(LIST, "skip=100", Play::Huge(100 << 20));
 
     audit(&daemon, &service, &answers).await;
-    for list in &mut lists {
-        list.length().await;
-    }
+    list.length().await;
     assert_eq!(service.runs().await.len(), answers.len() + 2 * FOREIGN);
 }
 

@@ -28,9 +28,8 @@ pub(crate) async fn audit_own(daemon: &Daemon, service: &Service, answers: &[Ans
 
 async fn ended(daemon: &Daemon) {
     let over = async || open(daemon).await["items"].as_array().unwrap().is_empty().then_some(());
-    if soon(over).await.is_none() {
-        panic!("jobs are stuck: {:#}", open(daemon).await);
-    }
+    let all = soon(over).await.is_some();
+    assert!(all, "jobs are stuck: {:#}", open(daemon).await);
 }
 
 async fn compare(daemon: &Daemon, runs: &[Value], answers: &[Answer]) {

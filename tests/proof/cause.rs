@@ -53,7 +53,7 @@ impl Cause {
         let mut text =
             format!("POST /webhooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in self.headers() {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text += &[name, ": ", &value, "\r\n"].concat();
         }
         format!("{text}\r\n{body}").into_bytes()
     }

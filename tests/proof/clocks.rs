@@ -47,8 +47,6 @@ async fn moved(before: &'static str, after: &'static str, crowd: usize) {
         service.foreign_run(serde_json::json!({"theirs": true})).await;
     }
     audit(&daemon, &service, &answers).await;
-    let shown = daemon.get("status").await.to_string();
-    assert!(!shown.contains("null_time"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

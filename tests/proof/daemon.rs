@@ -21,7 +21,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_hookrun");
 pub(crate) fn http() -> reqwest::Client {
     // The second test in the process finds it installed; that is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(4).timeout(Duration::from_secs(60)).build().unwrap()
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(4).timeout(Duration::from_mins(1)).build().unwrap()
 }
 
 /// A running command that is killed when the test is over.

@@ -101,7 +101,13 @@ async fn spoilt_pages_are_told_and_end_nothing() {
     })
     .await;
     let answer = send(&daemon.http, &daemon.webhooks, Cause(1)).await.expect("an answer");
-    assert!(!answer.acknowledged(), "{answer:?}");
+    if answer.acknowledged() {
+        // What the writer has in memory may be enough to go on; then the log holds it.
+        let log = std::fs::read(house.path().join("hookrun.db-wal")).unwrap();
+        let delivery = answer.said["delivery"].as_str().unwrap();
+        let kept = log.windows(delivery.len()).any(|bytes| bytes == delivery.as_bytes());
+        assert!(kept, "{answer:?} was acknowledged and is lost");
+    }
     let health = daemon.http.get(format!("{}/healthz", daemon.webhooks)).send().await.unwrap();
     assert_eq!((health.status().as_u16(), daemon.process.is_over()), (200, false));
     let log = daemon.logged();

@@ -12,7 +12,7 @@ use crate::wait::until;
 async fn without_file_handles_nothing_is_lost_and_it_recovers() {
     let service = Service::start().await;
     let house = House::new(&service.address);
-    let daemon = house.serve_behind(&["sh", "-c", "ulimit -n 48 && exec \"$@\"", "sh"]).await;
+    let daemon = house.serve_behind(&["sh", "-c", "ulimit -n 64 && exec \"$@\"", "sh"]).await;
     let mut answers = vec![daemon.take(Cause(0)).await];
 
     let address = daemon.webhooks.trim_start_matches("http://").to_owned();

@@ -160,10 +160,11 @@ secrets = ["{SECRET}"]
 
     /// Starts it by another command, which must become it or stand before it.
     pub(crate) async fn serve_behind(&self, behind: &[&str]) -> Daemon {
-        match self.try_serve(behind).await {
-            Ok(daemon) => daemon,
-            Err(_) => panic!("it ended before it listened:\n{}", std::fs::read_to_string(self.log()).unwrap()),
-        }
+        let started = self.try_serve(behind).await;
+        let Ok(daemon) = started else {
+            panic!("it ended before it listened:\n{}", std::fs::read_to_string(self.log()).unwrap())
+        };
+        daemon
     }
 
     /// Starts it by another command; when it ends before it listens, the process.

@@ -1,7 +1,9 @@
 //! Starting with a million stored jobs is as quick as with none.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use hookrun::model::clock::{Clock, SystemClock};
 
 use crate::house::{Database, House};
 
@@ -27,14 +29,28 @@ fn fill(file: &Path) {
          CASE WHEN i % 4 = 0 THEN NULL ELSE 1700000000000 + i END, \
          CASE WHEN i % 4 = 0 THEN NULL ELSE 1700000000000 + i END FROM n"
     );
-    db.execute_batch(&format!("BEGIN; {rows}; COMMIT; PRAGMA journal_mode = WAL;")).unwrap();
+    // Triggers and indexes are made anew over the rows that are there: that takes a third of the time.
+    let beside: Vec<(String, String, String)> = db
+        .prepare("SELECT type, name, sql FROM sqlite_master WHERE tbl_name = 'jobs' AND type <> 'table' AND sql <> ''")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let dropped: Vec<String> = beside.iter().map(|(kind, name, _)| format!("DROP {kind} {name};")).collect();
+    let made: Vec<&str> = beside.iter().map(|(_, _, sql)| sql.as_str()).collect();
+    let (dropped, made) = (dropped.concat(), made.join(";\n"));
+    let counts = "INSERT INTO job_counts (state, jobs) SELECT state, COUNT(*) FROM jobs GROUP BY state; \
+         INSERT INTO rule_counts (rule, jobs, last_at) SELECT rule, COUNT(*), MAX(created_at) FROM jobs GROUP BY rule;";
+    db.execute_batch(&format!("BEGIN; {dropped} {rows}; {made}; {counts} COMMIT; PRAGMA journal_mode = WAL;")).unwrap();
 }
 
 /// From the start to the first line that says where it listens.
 async fn start(house: &House) -> Duration {
-    let begun = Instant::now();
+    let clock = SystemClock::new();
+    let begun = clock.now();
     let mut daemon = house.serve().await;
-    let took = begun.elapsed();
+    let took = clock.now().since(begun);
     daemon.process.kill().await;
     took
 }

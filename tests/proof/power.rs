@@ -112,6 +112,11 @@ async fn a_delivery_is_synced_before_it_is_acknowledged() {
         assert_eq!(answer.status, 202, "{answer:?}");
         synced_before_it_was_said(&spans, answer.said["delivery"].as_str().unwrap());
     }
+    // A new file's name is in its folder only when the folder is synced too.
+    let folder = format!("<{}>", house.path().display());
+    let first = spans.iter().find(|span| span.text.contains("HTTP/1.1 202")).expect("an answer").begun;
+    let named = |span: &&Span<'_>| SYNCS.contains(span.name) && span.text.contains(&folder) && span.ended < first;
+    assert!(spans.iter().any(|span| named(&span)), "the folder was not synced before the first answer");
     assert_the_check_can_fail(&trace, answers[0].said["delivery"].as_str().unwrap());
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Played(mpsc::UnboundedReceiver<usize>);
 impl Played {
     /// The length of the request.
     pub(crate) async fn length(&mut self) -> usize {
-        tokio::time::timeout(Duration::from_secs(120), self.0.recv()).await.expect("the call in time").unwrap()
+        tokio::time::timeout(Duration::from_mins(2), self.0.recv()).await.expect("the call in time").unwrap()
     }
 }
 
@@ -177,7 +177,7 @@ async fn exchange(service: &str, request: &[u8]) -> Option<Vec<u8>> {
 /// One whole HTTP message whose head tells its length.
 async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut more = [0; 16 * 1024];
+    let mut more = vec![0; 16 * 1024];
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) {
             let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();

@@ -1,6 +1,6 @@
 //! Stopping: what has begun is finished, what is waited for is named, and a second signal cuts off.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -84,14 +84,14 @@ async fn is_cut_off() {
     let address = daemon.webhooks.trim_start_matches("http://").to_owned();
     until("the first signal", async || TcpStream::connect(&address).await.is_err().then_some(())).await;
     assert!(!daemon.process.is_over());
-    let begun = Instant::now();
     daemon.process.signal("-TERM");
     assert_eq!(daemon.process.wait().await, Some(1));
-    // The call would have gone on for half a minute.
-    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
     assert!(daemon.logged().contains("dropping tasks"), "{}", daemon.logged());
 
     let daemon = house.serve().await;
+    // The call would have ended by its own time-out half a minute later.
+    let job = daemon.get(&format!("jobs/{}", answers[0].said["jobs"][0].as_str().unwrap())).await;
+    assert!(job["reason"].as_str().unwrap().contains("stopped while the call was under way"), "{job:#}");
     audit(&daemon, &service, &answers).await;
 }
 
@@ -105,7 +105,7 @@ async fn ends_within_its_grace() {
     let answers = [daemon.take(Cause(0)).await];
     called.length().await;
     daemon.process.signal("-TERM");
-    let ended = tokio::time::timeout(Duration::from_secs(60), daemon.process.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), daemon.process.wait()).await;
     assert_eq!(ended.expect("an end within the grace of 35 s"), Some(0));
     // That it was not answered is known, so nobody needs to find out again.
     let daemon = house.serve().await;
