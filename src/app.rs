@@ -55,7 +55,11 @@ impl App {
     ) -> anyhow::Result<Self> {
         let lifecycle = Lifecycle::new();
         let url = settings.database.url.expose_secret().to_owned();
-        let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone()).await?;
+        // Which file is said here; another address may carry a password.
+        let place = url.strip_prefix("sqlite:").map_or_else(String::new, |file| format!(" {file}"));
+        let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone())
+            .await
+            .with_context(|| format!("cannot open the database{place}"))?;
         let public = bind(settings.webhooks.listen).await?;
         let private = if settings.admin.enabled { Some(bind(settings.admin.listen).await?) } else { None };
         let (webhooks, admin) = (public.local_addr()?, private.as_ref().map(TcpListener::local_addr).transpose()?);

@@ -170,6 +170,8 @@ impl Lifecycle {
             () = sleep(grace) => killed = true,
             () = self.report_the_living(grace) => {}
         }
+        // Dropped tasks may be gone before this is looked at: what was cut off is not clean all the same.
+        killed |= self.0.hard.is_cancelled();
         if killed {
             tracing::warn!(tasks = self.names(), "dropping tasks that have not ended");
             self.0.hard.cancel();

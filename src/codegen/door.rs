@@ -154,6 +154,11 @@ impl Codegen {
         .await
     }
 
+    /// How far our clock is ahead of the service's, by the date of its newest answer: its times are that much older to us.
+    pub fn ahead(&self) -> Duration {
+        self.inner.http.ahead()
+    }
+
     /// `GET …/agent/run/{id}`.
     pub async fn get_run(&self, id: i64) -> Result<RunRow, CallError> {
         let door = self.clone();

@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{CallError, SetupError};
+use super::error::{CallError, SetupError, http_date};
 use crate::model::clock::Clock;
 
 /// The largest answer that is read: a page of a hundred runs with long results is far below it.
@@ -26,6 +27,8 @@ pub(super) struct Http {
     base: Url,
     token: SecretString,
     clock: Arc<dyn Clock>,
+    /// By how many milliseconds our clock is ahead of the service's, by the date of its newest answer.
+    ahead: AtomicI64,
 }
 
 /// What an [`Http`] is made from.
@@ -64,7 +67,7 @@ impl Http {
             client = client.no_proxy();
         }
         let client = client.build().map_err(SetupError::Client)?;
-        Ok(Self { client, base, token: options.token.clone(), clock })
+        Ok(Self { client, base, token: options.token.clone(), clock, ahead: AtomicI64::new(0) })
     }
 
     /// `GET` of a path below the base address.
@@ -83,6 +86,17 @@ impl Http {
         if body.is_empty() { Ok(()) } else { read::<IgnoredAny>(status, &body).map(drop) }
     }
 
+    /// How far our clock is ahead of the service's, as far as its answers tell; the time that an answer takes counts too.
+    pub(super) fn ahead(&self) -> Duration {
+        Duration::from_millis(self.ahead.load(Ordering::Relaxed).max(0) as u64)
+    }
+
+    fn compare_clocks(&self, headers: &HeaderMap) {
+        if let Some(theirs) = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)) {
+            self.ahead.store(self.clock.now().0 - theirs.0, Ordering::Relaxed);
+        }
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -98,6 +112,7 @@ impl Http {
     async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), CallError> {
         let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
         let status = answer.status();
+        self.compare_clocks(answer.headers());
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
         loop {

@@ -38,6 +38,8 @@ struct Pass {
     /// The rows before this time are nobody's who is sought.
     floor: Timestamp,
     skip: u64,
+    /// How far our clock is ahead of the service's, at most: a run that was made just now may look that old.
+    ahead: Duration,
     /// Runs by id that nobody can tell the owner of, and when they were made.
     untagged: BTreeMap<i64, Option<Timestamp>>,
 }
@@ -169,9 +171,10 @@ impl Worker {
                 Ok(page) => page,
                 Err(error) => return self.slot_wait(error).map(Some),
             };
+            pass.ahead = pass.ahead.max(self.inner.codegen.ahead());
             let last = page.is_last(pass.skip);
             pass.skip += page.items.len() as u64;
-            let beyond = page.items.last().and_then(|row| row.created_at).is_some_and(|at| at < pass.floor);
+            let beyond = page.items.last().and_then(|row| row.created_at).is_some_and(|at| at < pass.floor());
             for row in page.items {
                 self.meet(pass, row).await?;
             }
@@ -192,7 +195,7 @@ impl Worker {
                     settled(store.adopt(&job, &row.run, "found in the list of runs by its metadata").await)?;
                 }
             }
-            Tag::Missing if row.created_at.is_none_or(|at| at >= pass.floor) => {
+            Tag::Missing if row.created_at.is_none_or(|at| at >= pass.floor()) => {
                 // A run that belongs to another job of ours cannot be the one that is sought.
                 if store.run(row.run.id).await?.is_none() {
                     pass.untagged.insert(row.run.id, row.created_at);
@@ -211,7 +214,8 @@ impl Worker {
                 continue;
             };
             let job = job.id.as_str();
-            let could_be = pass.untagged.iter().find(|(_, created)| created.is_none_or(|at| at >= since));
+            let could_be =
+                pass.untagged.iter().find(|(_, created)| created.is_none_or(|at| at >= since.minus(pass.ahead)));
             if let Some((run, _)) = could_be {
                 tracing::warn!(job, run, "a run without metadata could be the one that is sought");
                 let reason = format!("run {run} has no metadata and could be this job's: adopt it or say absent");
@@ -245,7 +249,12 @@ impl Pass {
             .map(|each| (each.job.id.clone(), each.began_at.minus(SKEW)))
             .collect();
         let floor = sought.values().copied().min()?;
-        Some(Self { sought, floor, skip: 0, untagged: BTreeMap::new() })
+        Some(Self { sought, floor, skip: 0, ahead: Duration::ZERO, untagged: BTreeMap::new() })
+    }
+
+    /// [`Self::floor`] by the service's clock.
+    fn floor(&self) -> Timestamp {
+        self.floor.minus(self.ahead)
     }
 }
 

@@ -14,7 +14,7 @@ impl Worker {
             // New entries push old ones down meanwhile: one may be met twice, but none is missed.
             let page = self.inner.codegen.logs(run, true, *skip, PAGE).await?;
             let heard = page.entries.iter().any(|entry| entry.names(job));
-            if heard || page.is_last(*skip) || reaches(&page, since) {
+            if heard || page.is_last(*skip) || reaches(&page, since.minus(self.inner.codegen.ahead())) {
                 *skip = 0;
                 return Ok(heard);
             }

@@ -101,6 +101,27 @@ async fn the_second_request_does_not_wait() {
     assert_eq!(ended, Ok(Ending::Killed));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_cut_off_is_not_clean_though_it_is_gone_already() {
+    // Which of two things that are both over is looked at first is left to chance.
+    for _ in 0..50 {
+        let life = Lifecycle::new();
+        let alive = Arc::new(());
+        let held = Arc::clone(&alive);
+        life.spawn("stuck", async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        life.ask_to_stop();
+        life.ask_to_stop();
+        while Arc::strong_count(&alive) > 1 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(life.stop(GRACE).await, Ending::Killed);
+    }
+}
+
 #[tokio::test]
 async fn a_hang_up_asks_for_a_look_and_stops_nothing() {
     let life = Lifecycle::new();

@@ -1,0 +1,116 @@
+//! Death before and after every commit of one job's life, from the first start to the end of its run.
+
+use crate::audit::audit;
+use crate::cause::Cause;
+use crate::daemon::{Answer, Daemon, http, send};
+use crate::house::{House, Service};
+use crate::strace::{CONNECTS, SENDS, SYNCS, WRITES, failing, killing};
+use crate::wait::{long, until};
+
+/// Lives that go on at the same time.
+const TOGETHER: usize = 4;
+/// Far more calls of one kind than a life has.
+const MOST: u32 = 2000;
+
+/// A life that was ended somewhere, and the daemon that took over.
+struct Life {
+    house: House,
+    daemon: Daemon,
+    answers: Vec<Answer>,
+    /// Whether the job ended before the call came that was to kill it.
+    survived: bool,
+}
+
+/// Lives on a database of its own until it is killed, or the job has ended. The sender then sends the webhook once more,
+/// as hosts do and people who see no answer.
+async fn live(behind: Vec<String>, cause: Cause, api: &str) -> Life {
+    let house = House::new(api);
+    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
+    let (mut answers, mut survived) = (Vec::new(), false);
+    if let Ok(mut daemon) = house.try_serve(&behind).await {
+        answers.extend(send(&daemon.http, &daemon.webhooks, cause).await);
+        survived = until("the end of the daemon or of the job", async || {
+            if daemon.process.is_over() {
+                return Some(false);
+            }
+            succeeded(&daemon).await.then_some(true)
+        })
+        .await;
+        daemon.process.kill().await;
+    }
+    let daemon = house.serve().await;
+    answers.push(daemon.take(cause).await);
+    Life { house, daemon, answers, survived }
+}
+
+async fn succeeded(daemon: &Daemon) -> bool {
+    let url = format!("{}/api/v1/jobs?state=succeeded", daemon.admin);
+    let Ok(answer) = http().get(url).bearer_auth(crate::daemon::OPERATOR).send().await else { return false };
+    let Ok(jobs) = answer.json::<serde_json::Value>().await else { return false };
+    jobs["items"].as_array().is_some_and(|items| !items.is_empty())
+}
+
+/// Kills a life at the first of these calls, another one at the second, and so on until lives come to their end. In a
+/// short run only every `step`-th call is tried.
+async fn at_every(calls: &'static str, step: u32, first_cause: u64, service: &Service) -> Vec<Life> {
+    let step = if long() { 1 } else { step };
+    let mut lives = Vec::new();
+    for group in (0..MOST).step_by(TOGETHER) {
+        let one = |nth: u32| {
+            let nth = 1 + (group + nth) * step;
+            live(killing(calls, nth), Cause(first_cause + u64::from(nth)), &service.address)
+        };
+        let group = <[Life; TOGETHER]>::from(tokio::join!(one(0), one(1), one(2), one(3)));
+        let over = group.iter().all(|life| life.survived);
+        lives.extend(group);
+        if over {
+            return lives;
+        }
+    }
+    panic!("a life has more than {} calls of {calls}", MOST * step);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_commit_a_job_has_its_one_run_in_the_end() {
+    let service = Service::start().await;
+    let mut lives = at_every(SYNCS, 1, 0, &service).await;
+    assert!(lives.iter().filter(|life| !life.survived).count() > 4, "too few lives were ended at a commit");
+    lives.extend(at_every(WRITES, 37, 100_000, &service).await);
+    lives.extend(at_every(SENDS, 1, 200_000, &service).await);
+    lives.extend(at_every(CONNECTS, 1, 300_000, &service).await);
+    every_one_has_its_run(lives, &service).await;
+}
+
+/// Each house is looked at by itself, so the others' runs are none of its business.
+async fn every_one_has_its_run(lives: Vec<Life>, service: &Service) {
+    for Life { house, daemon, answers, .. } in lives {
+        crate::audit::audit_own(&daemon, service, &answers).await;
+        drop(house);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_synced_is_not_acknowledged() {
+    let service = Service::start().await;
+    let house = House::new(&service.address);
+    // A first start makes the schema, so that the failures meet deliveries.
+    house.serve().await.process.kill().await;
+    let behind = failing(SYNCS, "EIO", 3, 12);
+    let daemon = house.serve_behind(&behind.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut answers = Vec::new();
+    let mut refused = Vec::new();
+    for cause in (0..40).map(Cause) {
+        let answer = send(&daemon.http, &daemon.webhooks, cause).await.expect("an answer");
+        if !answer.acknowledged() {
+            assert_eq!(answer.status, 503, "{answer:?}");
+            refused.push(cause);
+        }
+        answers.push(answer);
+    }
+    assert!(!refused.is_empty(), "no sync of a delivery failed");
+    for cause in refused {
+        answers.push(daemon.take(cause).await);
+    }
+    audit(&daemon, &service, &answers).await;
+    assert!(daemon.logged().contains("disk I/O error"), "{}", daemon.logged());
+}
