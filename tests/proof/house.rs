@@ -1,6 +1,7 @@
 //! A folder with settings and rules, a database, and a sandbox to send to; every test builds its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -28,7 +29,25 @@ pub(crate) struct Database {
 impl Database {
     /// The database that tests use which are about no particular one: new and empty, for the house in this folder.
     pub(crate) fn fresh(folder: &Path) -> Self {
+        if std::env::var("HOOKRUN_TEST_DATABASE").is_ok_and(|name| name == "postgres") {
+            let server = std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL names the server");
+            return Self::postgres(&server);
+        }
         Self::sqlite(folder)
+    }
+
+    /// A new database on a server; `server` is the address of another database there.
+    pub(crate) fn postgres(server: &str) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hookrun_test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let make = format!("CREATE DATABASE {name}");
+        let made =
+            std::process::Command::new("psql").args([server, "-q", "-c", &make]).status().expect("psql is there");
+        assert!(made.success());
+        let at = server.find('?').unwrap_or(server.len());
+        let (place, query) = server.split_at(at);
+        let (place, _) = place.rsplit_once('/').expect("an address names a database");
+        Self { url: format!("{place}/{name}{query}") }
     }
 
     /// One file in the house's folder, for tests about files.

@@ -21,6 +21,7 @@ mod lists;
 mod million;
 mod power;
 mod proxy;
+mod replicas;
 mod resumes;
 mod stops;
 mod strace;

@@ -8,6 +8,7 @@ pub(super) mod items;
 mod jobs;
 mod notices;
 pub(super) mod params;
+mod replicas;
 mod rules;
 mod run_acts;
 mod runs;

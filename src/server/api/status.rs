@@ -12,6 +12,7 @@ use super::brakes::PauseItem;
 use super::items::{JobItem, RunItem, text};
 use super::notices::NoticeItem;
 use super::params::Params;
+use super::replicas::ReplicaItem;
 use crate::model::policy::Cost;
 use crate::model::problem::{Problem, Severity};
 use crate::server::admin::{Admin, RulesInForce};
@@ -66,6 +67,8 @@ pub(in crate::server) struct Status {
     pub active_runs: Vec<RunItem>,
     /// What needs a person's attention.
     pub problems: Vec<TroubleItem>,
+    /// The processes that share the database.
+    pub replicas: Vec<ReplicaItem>,
 }
 
 /// The sliding window of one class of calls.
@@ -255,6 +258,7 @@ pub(super) async fn status(
         oldest_waiting: oldest.pop().map(JobItem::from),
         active_runs: alive.into_iter().map(RunItem::from).collect(),
         problems: problems.into_iter().map(TroubleItem::from).collect(),
+        replicas: admin.store.replicas().await?.into_iter().map(ReplicaItem::from).collect(),
     }))
 }
 
