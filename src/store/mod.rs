@@ -6,6 +6,7 @@
 mod accept;
 mod acts;
 mod asking;
+mod breakers;
 mod budgets;
 mod bulk;
 mod calls;
@@ -24,6 +25,7 @@ mod rehearse;
 mod repos;
 mod rows;
 mod runs;
+mod shrink;
 mod snapshot;
 mod sql;
 mod sqlite;
@@ -48,6 +50,7 @@ use crate::model::id::random_key;
 use crate::model::limits::ClassLimits;
 
 pub use asking::Asking;
+pub use breakers::{Judged, Verdict};
 pub use budgets::Started;
 pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
@@ -85,6 +88,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     instance_key: [u8; 32],
     wake: Arc<Notify>,
+    trip: Arc<Notify>,
     /// The time of the last look for candidates.
     looked_at: AtomicI64,
     commits: writer::Counters,
@@ -98,6 +102,7 @@ impl Store {
         let sqlite::Opened { mut writer, readers, lock } = sqlite::open(&options.url).await?;
         let instance_key = instance_key(&mut writer).await?;
         submit::take_over(&mut writer, clock.now()).await?;
+        breakers::take_over(&mut writer, &options.limits, clock.now()).await?;
         let inner = Arc::new_cyclic(|inner| Inner {
             writer: Mutex::new(writer),
             readers,
@@ -106,6 +111,7 @@ impl Store {
             clock,
             instance_key,
             wake: Arc::new(Notify::new()),
+            trip: Arc::new(Notify::new()),
             looked_at: AtomicI64::new(0),
             commits: writer::Counters::default(),
             _lock: lock,

@@ -26,11 +26,7 @@ pub struct Uncertain {
 /// Ends the calls that a process before this one left open, and doubts what it was submitting.
 pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
     let mut tx = begin(writer).await?;
-    // Entries from the future, left by a clock that was ahead, count as now.
-    sqlx::query("UPDATE calls SET ended_at = $1 WHERE ended_at IS NULL OR ended_at > $1")
-        .bind(now.0)
-        .execute(&mut *tx)
-        .await?;
+    calls::end_all(&mut tx, now).await?;
     for late in [
         "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $1",
         "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $1",
