@@ -248,7 +248,7 @@ impl Codegen {
         let door = self.clone();
         // A task of its own: a caller who goes away in the middle must not leave a call that never ends.
         let task = tokio::spawn(async move {
-            let id = match door.inner.store.take_slots(&[about.class], purpose).await? {
+            let id = match door.inner.store.take_slots(about.class.charged(), purpose).await? {
                 Slot::Taken(id) => id,
                 Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
             };
@@ -259,11 +259,12 @@ impl Codegen {
         task.await.unwrap_or_else(|_| Err(abandoned()))
     }
 
-    /// Says what the end of a call means, and ends it whatever becomes of that.
+    /// Says what the end of a call means, and ends it. An answer is an answer, whether or not what it means can be stored.
     async fn ended<T>(&self, call: &CallId, about: About, answer: &Result<T, CallError>) -> Result<(), CallError> {
-        let heard = self.heard(call, about, answer).await;
-        self.inner.store.end_call(call).await?;
-        heard
+        if let Err(error) = self.heard(call, about, answer).await {
+            tracing::warn!(class = %about.class, %error, "what an answer says about other calls could not be stored");
+        }
+        Ok(self.inner.store.end_call(call).await?)
     }
 
     /// Makes the call, and counts it with its result and duration. Where the answer says that no calls are left, its class

@@ -48,11 +48,8 @@ impl BreakerKind {
         match self {
             Self::Access => {
                 // Half as long again each time, an hour at most: 5 min, 7.5 min, 11 min, …
-                let mut wait = Duration::from_mins(5);
-                for _ in 0..probes.min(10) {
-                    wait = (wait * 3 / 2).min(Duration::from_hours(1));
-                }
-                wait
+                let longer = |wait: u64, _| (wait * 3 / 2).min(3600);
+                Duration::from_secs((0..probes.min(10)).fold(300, longer))
             }
             Self::Billing => Duration::from_mins(30),
             Self::NotFound => Duration::from_mins(10),

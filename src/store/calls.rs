@@ -183,24 +183,28 @@ pub(super) async fn end(tx: &mut Tx<'_>, call: &CallId, now: Timestamp) -> Resul
 const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// Ends the calls of a process that is no more. What was under way may still arrive: the process died, not the request. So
-/// they end when their caller would have given up. Ends in the future, left by a clock that was ahead, count as now.
-pub(super) async fn end_all(tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
-    let given_up = now.plus(CALL_MAX).0;
+/// they end when their caller would have given up, but at most a window from now: where windows are shorter than that,
+/// calls are, too. Ends in the future, left by a clock that was ahead, count as now.
+pub(super) async fn end_all(tx: &mut Tx<'_>, limits: &ClassLimits, now: Timestamp) -> Result<()> {
     sqlx::query("UPDATE calls SET ended_at = $1 WHERE ended_at > $2")
         .bind(now.0)
-        .bind(given_up)
+        .bind(now.plus(CALL_MAX).0)
         .execute(&mut **tx)
         .await?;
-    sqlx::query(
-        "UPDATE calls SET ended_at = CASE WHEN began_at > $1 THEN $2 WHEN began_at > $3 THEN began_at + $4 \
-         ELSE $1 END WHERE ended_at IS NULL",
-    )
-    .bind(now.0)
-    .bind(given_up)
-    .bind(now.minus(CALL_MAX).0)
-    .bind(CALL_MAX.as_millis() as i64)
-    .execute(&mut **tx)
-    .await?;
+    for class in CallClass::ALL {
+        let most = limits.of(class).per.min(CALL_MAX);
+        sqlx::query(
+            "UPDATE calls SET ended_at = CASE WHEN began_at > $1 THEN $2 WHEN began_at > $3 THEN began_at + $4 \
+             ELSE $1 END WHERE class = $5 AND ended_at IS NULL",
+        )
+        .bind(now.0)
+        .bind(now.plus(most).0)
+        .bind(now.minus(most).0)
+        .bind(most.as_millis() as i64)
+        .bind(class.as_str())
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
 }
 

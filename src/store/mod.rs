@@ -30,6 +30,7 @@ mod snapshot;
 mod sql;
 mod sqlite;
 mod stale;
+mod steady;
 mod story;
 mod subjects;
 mod submit;
@@ -101,7 +102,8 @@ impl Store {
     pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let sqlite::Opened { mut writer, readers, lock } = sqlite::open(&options.url).await?;
         let instance_key = instance_key(&mut writer).await?;
-        submit::take_over(&mut writer, clock.now()).await?;
+        steady::set_right(&mut writer, &*clock).await?;
+        submit::take_over(&mut writer, &options.limits, clock.now()).await?;
         breakers::take_over(&mut writer, &options.limits, clock.now()).await?;
         let inner = Arc::new_cyclic(|inner| Inner {
             writer: Mutex::new(writer),

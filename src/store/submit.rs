@@ -9,6 +9,7 @@ use super::told::{self, NOBODY};
 use super::{Store, budgets, jobs, rows, runs};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
+use crate::model::limits::ClassLimits;
 use crate::model::policy::Action;
 use crate::model::run::Run;
 
@@ -24,9 +25,9 @@ pub struct Uncertain {
 }
 
 /// Ends the calls that a process before this one left open, and doubts what it was submitting.
-pub(super) async fn take_over(writer: &mut Conn, now: Timestamp) -> Result<()> {
+pub(super) async fn take_over(writer: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<()> {
     let mut tx = begin(writer).await?;
-    calls::end_all(&mut tx, now).await?;
+    calls::end_all(&mut tx, limits, now).await?;
     for late in [
         "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $1",
         "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $1",
