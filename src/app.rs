@@ -197,6 +197,7 @@ fn admin_parts(
         policy: Box::new(move |job| rules.now().policy(&job.rule)),
         gates: Box::new(gates::ask),
         cost: settings.codegen.cost.clone(),
+        headroom: settings.codegen.headroom,
         metrics: Box::new(move || metrics.render()),
     }
 }

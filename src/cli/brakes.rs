@@ -1,4 +1,4 @@
-//! `hookrun pause`, `resume` and `cancel`: the brakes, over the status API.
+//! `hookrun pause`, `resume`, `release` and `cancel`: the brakes, over the status API.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -38,6 +38,14 @@ pub(super) struct ResumeArguments {
     /// Lift it without asking; without a terminal nobody is asked either
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    remote: RemoteArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReleaseArguments {
+    /// access, billing, not_found or outage, as `hookrun status` shows it
+    breaker: String,
     #[command(flatten)]
     remote: RemoteArguments,
 }
@@ -122,6 +130,17 @@ pub(super) async fn resume(arguments: ResumeArguments, printer: Printer) -> anyh
         held_back(&answer["held_back"], printer);
     }
     Printer::line(printer.paint(Style::Good, format_args!("lifted: {}", text(&answer["what"]))));
+    Ok(Exit::Done)
+}
+
+pub(super) async fn release(arguments: ReleaseArguments, printer: Printer) -> anyhow::Result<Exit> {
+    let Some(remote) = Remote::new(&arguments.remote, printer)? else { return Ok(Exit::Configuration) };
+    let answer = remote.post(&format!("breakers/{}/release", arguments.breaker), &[], &json!({})).await?;
+    if arguments.remote.json {
+        return json_of(&answer);
+    }
+    let released = format!("released: {}; jobs that wait: {}", text(&answer["name"]), text(&answer["waiting"]));
+    Printer::line(printer.paint(Style::Good, released));
     Ok(Exit::Done)
 }
 

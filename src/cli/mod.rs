@@ -79,6 +79,8 @@ enum Command {
     Pause(brakes::PauseArguments),
     /// Lift a pause; shows first what would be let go
     Resume(brakes::ResumeArguments),
+    /// Close a breaker before its probe does: calls that it holds back go again
+    Release(brakes::ReleaseArguments),
     /// Agree to a job that is held for approval
     Approve(operate::JobArguments),
     /// Cancel a job, or many: by rule, state and time, shown first
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Job(arguments) => block_on(operate::job(arguments, printer)),
         Command::Pause(arguments) => block_on(brakes::pause(arguments, printer)),
         Command::Resume(arguments) => block_on(brakes::resume(arguments, printer)),
+        Command::Release(arguments) => block_on(brakes::release(arguments, printer)),
         Command::Approve(arguments) => block_on(operate::approve(arguments, printer)),
         Command::Cancel(arguments) => block_on(brakes::cancel(arguments, printer)),
         Command::Retry(arguments) => block_on(operate::retry(arguments, printer)),

@@ -68,6 +68,13 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
         let said = format!("paused: {} by {}, {until}{reason}", text(&pause["what"]), text(&pause["by"]));
         Printer::line(printer.paint(Style::Warn, said));
     }
+    for breaker in list(&status["breakers"]) {
+        let probe = Some(when(&breaker["until"], now())).filter(|at| !at.is_empty());
+        let probe = probe.map_or("a probe is due".to_owned(), |at| format!("next probe {at}"));
+        let (name, since) = (text(&breaker["name"]), when(&breaker["since"], now()));
+        let said = format!("breaker {name}: since {since}, {probe}: {}", text(&breaker["reason"]));
+        Printer::line(printer.paint(Style::Warn, said));
+    }
     for trouble in list(&status["problems"]) {
         let help = Some(text(&trouble["help"])).filter(|help| !help.is_empty());
         let help = help.map_or_else(String::new, |help| format!(": {help}"));
@@ -94,6 +101,10 @@ pub(super) async fn status(arguments: StatusArguments, printer: Printer) -> anyh
         windows.row(vec![text(&window["class"]), used(window), next]);
     }
     windows.print(printer);
+    for window in list(&status["windows"]).iter().filter(|window| !window["shrunk"].is_null()) {
+        let said = format!("window {}: {}", text(&window["class"]), text(&window["shrunk"]));
+        Printer::line(printer.paint(Style::Warn, said));
+    }
     if !list(&status["budgets"]).is_empty() {
         let mut budgets = Table::new(&["BUDGET", "OF", "USED", "IN", "LEVEL", "NEXT FREE"]);
         for budget in list(&status["budgets"]) {

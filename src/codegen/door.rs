@@ -8,23 +8,20 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
 use super::error::{CallError, Denial, SetupError};
-use super::http::{Http, HttpOptions};
+use super::http::{Answered, Http, HttpOptions};
+use super::verdict::About;
 use super::wire::{CreateRun, Listing, Me, RepoRow, ResumeBody, RunRow, SetupBody, SetupRow, StopBody, Trace};
+use crate::model::breaker::BreakerKind;
 use crate::model::clock::Clock;
 use crate::model::limits::CallClass;
 use crate::model::run::Run;
-use crate::store::{Slot, Store};
+use crate::store::{CallId, Slot, Store, Verdict};
 use crate::telemetry::{self, Metric};
 
 /// How many rows a page of a list has at most (OpenAPI: `limit <= 100`).
 pub const PAGE: u32 = 100;
-/// How long a plan without runs left holds back a class: a slow probe.
-const BILLING_PAUSE: Duration = Duration::from_mins(30);
-/// How long a token or organisation that is refused holds back everything.
-const ACCESS_PAUSE: Duration = Duration::from_mins(5);
-/// How long an organisation without repositories, or a wrong address, holds back a class.
-const CONFIG_PAUSE: Duration = Duration::from_mins(10);
-
+/// Who the token belongs to.
+const ME: &str = "/v1/users/me";
 /// What a [`Codegen`] is made from.
 #[derive(Clone, Debug)]
 pub struct CodegenOptions {
@@ -89,7 +86,7 @@ impl Codegen {
     }
 
     /// `POST …/agent/run`. The caller holds the slots: the transaction that releases a job takes them, and whoever
-    /// records the outcome ends the call. What the failure means for other calls is for [`Self::hold_back`].
+    /// records the outcome ends the call. What it means for other calls is for [`Self::heard`].
     pub async fn create(&self, request: &CreateRun) -> Result<RunRow, CallError> {
         let path = format!("{}/agent/run", self.organization());
         self.measured(CallClass::Create, self.inner.http.post(&path, &request.body())).await
@@ -130,7 +127,7 @@ impl Codegen {
     pub async fn logs(&self, run: i64, newest_first: bool, skip: u64, limit: u32) -> Result<Trace, CallError> {
         let query = [("reverse", newest_first.to_string()), ("skip", skip.to_string()), ("limit", limit.to_string())];
         let door = self.clone();
-        self.slotted(CallClass::Logs, "read trace", async move {
+        self.slotted(About::one_read(CallClass::Logs), "read trace", async move {
             // The one call whose path is not below that of the organisation.
             let path = format!("/v1/alpha/organizations/{}/agent/run/{run}/logs", door.inner.org_id);
             door.inner.http.get(&path, &query).await
@@ -148,7 +145,7 @@ impl Codegen {
             ("limit", limit.to_string()),
         ];
         let door = self.clone();
-        self.slotted(CallClass::Standard, "list runs", async move {
+        self.slotted(About::all(CallClass::Standard), "list runs", async move {
             door.inner.http.get(&format!("{}/agent/runs", door.organization()), &query).await
         })
         .await
@@ -162,7 +159,7 @@ impl Codegen {
     /// `GET …/agent/run/{id}`.
     pub async fn get_run(&self, id: i64) -> Result<RunRow, CallError> {
         let door = self.clone();
-        self.slotted(CallClass::Standard, "get run", async move {
+        self.slotted(About::one_read(CallClass::Standard), "get run", async move {
             door.inner.http.get(&format!("{}/agent/run/{id}", door.organization()), &[]).await
         })
         .await
@@ -172,7 +169,8 @@ impl Codegen {
     pub async fn me(&self) -> Result<Me, CallError> {
         let door = self.clone();
         let ask = || {
-            self.slotted(CallClass::Standard, "get user", async move { door.inner.http.get("/v1/users/me", &[]).await })
+            let call = async move { door.inner.http.get(ME, &[]).await };
+            self.slotted(About::all(CallClass::Standard), "get user", call)
         };
         self.inner.me.get_or_try_init(ask).await.cloned()
     }
@@ -181,93 +179,129 @@ impl Codegen {
     pub async fn list_repos(&self, skip: u64, limit: u32) -> Result<Listing<RepoRow>, CallError> {
         let door = self.clone();
         let query = [("skip", skip.to_string()), ("limit", limit.to_string())];
-        self.slotted(CallClass::Standard, "list repos", async move {
+        self.slotted(About::all(CallClass::Standard), "list repos", async move {
             door.inner.http.get(&format!("{}/repos", door.organization()), &query).await
         })
         .await
     }
 
-    /// Stops the classes that a failed call of this class speaks for: 401 and 403 every class for five minutes; its own
-    /// class on 402 for 30 minutes, on 404 for ten minutes, on 429 for as long as it asks, or a full window. Not for a 404
-    /// that is about one run or repository only.
-    pub async fn hold_back(&self, class: CallClass, failure: &CallError) -> Result<(), CallError> {
-        let CallError::NotTaken { denial, message } = failure else { return Ok(()) };
-        match denial {
-            Denial::Connect => Ok(()),
-            Denial::Unauthorized | Denial::Forbidden => self.freeze_all(message).await,
-            Denial::Billing => self.freeze(class, BILLING_PAUSE, message).await,
-            Denial::NotFound => self.freeze(class, CONFIG_PAUSE, message).await,
-            Denial::RateLimited { retry_after } => self.freeze_limited(class, *retry_after, message).await,
+    /// The harmless read that finds out whether a breaker which stops all calls can be closed; `None` when that is not due,
+    /// or is done by another. An outage is over when anything is answered; the token and the organisation are proved by
+    /// what only this organisation's own may read.
+    pub async fn probe(&self, kind: BreakerKind) -> Result<Option<()>, CallError> {
+        let about = About::all(CallClass::Standard);
+        let door = self.clone();
+        // A task of its own, as in `slotted`.
+        let task = tokio::spawn(async move {
+            let id = match door.inner.store.begin_probe(kind, "probe").await? {
+                None => return Ok(None),
+                Some(Slot::Taken(id)) => id,
+                Some(Slot::Full { until, reason }) => return Err(CallError::NoSlot { until, reason }),
+            };
+            let http = &door.inner.http;
+            let answer = if kind == BreakerKind::Access {
+                let path = format!("{}/agent/runs", door.organization());
+                let query = [("limit", "1".to_owned())];
+                door.measured(about.class, async { Ok(nothing(http.get::<Listing<RunRow>>(&path, &query).await?)) })
+                    .await
+            } else {
+                door.measured(about.class, async { Ok(nothing(http.get::<Me>(ME, &[]).await?)) }).await
+            };
+            door.ended(&id, about, &answer).await?;
+            answer.map(Some)
+        });
+        task.await.unwrap_or_else(|_| Err(abandoned()))
+    }
+
+    /// Says what the end of a call means for others, before the call is ended: a 429 freezes its class and makes its window
+    /// smaller; of the rest the breakers make what it is worth.
+    pub async fn heard<T>(&self, call: &CallId, about: About, answer: &Result<T, CallError>) -> Result<(), CallError> {
+        let (inner, class) = (&self.inner, about.class);
+        let (verdict, reason) = match answer {
+            Ok(_) => (Verdict::Done, String::new()),
+            Err(failure) => {
+                let Some(verdict) = about.verdict(failure) else { return Ok(()) };
+                (verdict, failure.to_string())
+            }
+        };
+        if let Err(CallError::NotTaken { denial: Denial::RateLimited { retry_after }, message }) = answer {
+            let pause = retry_after.unwrap_or_else(|| inner.store.limits().of(class).per);
+            let slots = inner.store.limited(call, class, pause, message).await?;
+            tracing::warn!(%class, seconds = pause.as_secs(), slots, reason, "calls of this class are held back");
         }
+        let judged = inner.store.judge(call, class, verdict, &reason).await?;
+        for breaker in &judged.opened {
+            tracing::warn!(%breaker, reason, "a breaker opened");
+        }
+        for breaker in &judged.closed {
+            tracing::info!(%breaker, "a breaker closed: the service takes calls again");
+        }
+        Ok(())
     }
 
     fn organization(&self) -> String {
         format!("/v1/organizations/{}", self.inner.org_id)
     }
 
-    /// Takes a slot of `class`, makes the call, and gives the slot back one window after the answer.
-    async fn slotted<T: Send + 'static>(
+    /// Takes a slot, makes the call, and gives the slot back one window after the answer.
+    async fn slotted<T: Send + Sync + 'static>(
         &self,
-        class: CallClass,
+        about: About,
         purpose: &'static str,
-        call: impl Future<Output = Result<T, CallError>> + Send + 'static,
+        call: impl Future<Output = Result<Answered<T>, CallError>> + Send + 'static,
     ) -> Result<T, CallError> {
         let door = self.clone();
         // A task of its own: a caller who goes away in the middle must not leave a call that never ends.
         let task = tokio::spawn(async move {
-            let id = match door.inner.store.take_slots(&[class], purpose).await? {
+            let id = match door.inner.store.take_slots(about.class.charged(), purpose).await? {
                 Slot::Taken(id) => id,
                 Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
             };
-            let answer = door.measured(class, call).await;
-            door.inner.store.end_call(&id).await?;
-            if let Err(CallError::NotTaken { denial, message }) = &answer {
-                match denial {
-                    Denial::RateLimited { retry_after } => door.freeze_limited(class, *retry_after, message).await?,
-                    Denial::Unauthorized => door.freeze_all(message).await?,
-                    // One object that we may not see says nothing about the others.
-                    Denial::Connect | Denial::Billing | Denial::Forbidden | Denial::NotFound => {}
-                }
-            }
+            let answer = door.measured(about.class, call).await;
+            door.ended(&id, about, &answer).await?;
             answer
         });
-        task.await.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())))
+        task.await.unwrap_or_else(|_| Err(abandoned()))
     }
 
-    /// Makes the call, and counts it with its result and duration.
+    /// Says what the end of a call means, and ends it. An answer is an answer, whether or not what it means can be stored.
+    async fn ended<T>(&self, call: &CallId, about: About, answer: &Result<T, CallError>) -> Result<(), CallError> {
+        if let Err(error) = self.heard(call, about, answer).await {
+            tracing::warn!(class = %about.class, %error, "what an answer says about other calls could not be stored");
+        }
+        Ok(self.inner.store.end_call(call).await?)
+    }
+
+    /// Makes the call, and counts it with its result and duration. Where the answer says that no calls are left, its class
+    /// is frozen until there are.
     async fn measured<T>(
         &self,
         class: CallClass,
-        call: impl Future<Output = Result<T, CallError>>,
+        call: impl Future<Output = Result<Answered<T>, CallError>>,
     ) -> Result<T, CallError> {
-        let begun = self.inner.clock.now();
+        let inner = &self.inner;
+        let begun = inner.clock.now();
         let answer = call.await;
         let result = answer.as_ref().map_or_else(CallError::result, |_| "ok");
         telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
-        telemetry::measure(Metric::ApiSeconds, &[], self.inner.clock.now().since(begun).as_secs_f64());
-        answer
-    }
-
-    async fn freeze_limited(
-        &self,
-        class: CallClass,
-        retry_after: Option<Duration>,
-        reason: &str,
-    ) -> Result<(), CallError> {
-        let pause = retry_after.unwrap_or_else(|| self.inner.store.limits().of(class).per);
-        self.freeze(class, pause, reason).await
-    }
-
-    async fn freeze_all(&self, reason: &str) -> Result<(), CallError> {
-        for class in CallClass::ALL {
-            self.freeze(class, ACCESS_PAUSE, reason).await?;
+        telemetry::measure(Metric::ApiSeconds, &[], inner.clock.now().since(begun).as_secs_f64());
+        let Answered { value, used_up } = answer?;
+        if let Some(wait) = used_up {
+            let until = inner.clock.now().plus(wait.unwrap_or_else(|| inner.store.limits().of(class).per));
+            // What was carried out stays so, whether or not that can be stored.
+            if let Err(error) = inner.store.freeze(class, until, "the service says that no calls are left").await {
+                tracing::warn!(%class, %error, "the class could not be frozen");
+            }
         }
-        Ok(())
+        Ok(value)
     }
+}
 
-    async fn freeze(&self, class: CallClass, pause: Duration, reason: &str) -> Result<(), CallError> {
-        let until = self.inner.clock.now().plus(pause);
-        tracing::warn!(%class, until = until.to_rfc3339(), reason, "calls of this class are held back");
-        Ok(self.inner.store.freeze(class, until, reason).await?)
-    }
+fn abandoned() -> CallError {
+    CallError::Ambiguous("the call was abandoned".to_owned())
+}
+
+/// Only that there was an answer counts.
+fn nothing<T>(answered: Answered<T>) -> Answered<()> {
+    Answered { value: (), used_up: answered.used_up }
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::quota;
 use crate::model::clock::Timestamp;
 use crate::store::StoreError;
 
-/// No 429 stops a class for longer than this, whatever it says (the rate-limit draft of the IETF advises a cap).
-const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 /// How much of a service's own words a message may carry, in characters.
 const WORDS_MAX: usize = 200;
 
@@ -116,7 +115,7 @@ impl CallError {
             402 => Denial::Billing,
             403 => Denial::Forbidden,
             300..=399 | 404 => Denial::NotFound,
-            429 => Denial::RateLimited { retry_after: retry_after(headers, now) },
+            429 => Denial::RateLimited { retry_after: quota::retry_after(headers, now) },
             // A gateway's 408 does not tell how much of the request went on to the service.
             400..=407 | 409..=499 => return Self::Refused(message),
             _ => return Self::Ambiguous(message),
@@ -172,24 +171,4 @@ fn clean(text: &str) -> Option<String> {
         Some((end, _)) => Some(format!("{}…", &line[..end])),
         None => Some(line),
     }
-}
-
-/// Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date, which counts from the answer's own `Date` so that
-/// two clocks that disagree do no harm. A date in the past is 0; what cannot be read is as if it were not there.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are only more than the cap.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let base = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)).unwrap_or(now);
-        http_date(text)?.since(base)
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// Reads the one form of date that a sender of HTTP may still write, e.g. `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub(super) fn http_date(text: &str) -> Option<Timestamp> {
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(Timestamp(at.as_millisecond()))
 }

@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{CallError, SetupError, http_date};
+use super::error::{CallError, SetupError};
+use super::quota::{self, http_date};
 use crate::model::clock::Clock;
 
 /// The largest answer that is read: a page of a hundred runs with long results is far below it.
@@ -29,6 +30,15 @@ pub(super) struct Http {
     clock: Arc<dyn Clock>,
     /// By how many milliseconds our clock is ahead of the service's, by the date of its newest answer.
     ahead: AtomicI64,
+}
+
+/// What a call gave.
+#[derive(Debug)]
+pub(super) struct Answered<T> {
+    /// What was asked for.
+    pub(super) value: T,
+    /// Whether the answer says that no calls are left, and for how long if it tells.
+    pub(super) used_up: Option<Option<Duration>>,
 }
 
 /// What an [`Http`] is made from.
@@ -71,19 +81,30 @@ impl Http {
     }
 
     /// `GET` of a path below the base address.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, CallError> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Answered<T>, CallError> {
         self.call(self.request(Method::GET, path).query(query)).await
     }
 
     /// `POST` of a JSON body to a path below the base address.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answered<T>, CallError> {
         self.call(self.request(Method::POST, path).json(body)).await
     }
 
     /// `POST` of which only is asked whether it was carried out: any JSON will do as an answer, and none at all.
-    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
-        let (status, body) = self.exchange(self.request(Method::POST, path).json(body)).await?;
-        if body.is_empty() { Ok(()) } else { read::<IgnoredAny>(status, &body).map(drop) }
+    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<Answered<()>, CallError> {
+        let (status, body, used_up) = self.exchange(self.request(Method::POST, path).json(body)).await?;
+        if !body.is_empty() {
+            read::<IgnoredAny>(status, &body)?;
+        }
+        Ok(Answered { value: (), used_up })
     }
 
     /// How far our clock is ahead of the service's, as far as its answers tell; the time that an answer takes counts too.
@@ -103,13 +124,16 @@ impl Http {
         self.client.request(method, url)
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CallError> {
-        let (status, body) = self.exchange(request).await?;
-        read(status, &body)
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answered<T>, CallError> {
+        let (status, body, used_up) = self.exchange(request).await?;
+        Ok(Answered { value: read(status, &body)?, used_up })
     }
 
-    /// The status and the body of a success.
-    async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), CallError> {
+    /// The status and the body of a success, and whether it says that no calls are left.
+    async fn exchange(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(StatusCode, Vec<u8>, Option<Option<Duration>>), CallError> {
         let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
         let status = answer.status();
         self.compare_clocks(answer.headers());
@@ -129,7 +153,7 @@ impl Http {
         if !status.is_success() {
             return Err(self.redacted(CallError::from_answer(status, &headers, &body, self.clock.now())));
         }
-        Ok((status, body))
+        Ok((status, body, quota::used_up(&headers, self.clock.now())))
     }
 
     /// A service that repeats the token in its words does not bring it into logs and records.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use reqwest::Url;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::de::{Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::findings::Findings;
@@ -17,7 +18,7 @@ use super::layers::instead;
 use super::path::KeyPath;
 use super::secrets;
 use super::values::{secret, span, table};
-use crate::model::limits::{CallClass, ClassLimits, RateLimit};
+use crate::model::limits::{CallClass, ClassLimits, Headroom, RateLimit};
 use crate::model::policy::Cost;
 use crate::model::run::RepoTarget;
 
@@ -34,6 +35,8 @@ pub struct CodegenSettings {
     pub token: SecretString,
     /// The API's limits, less the headroom that is left to other users of the token.
     pub limits: ClassLimits,
+    /// What is left to them.
+    pub headroom: Headroom,
     /// What Codegen calls the repositories whose name differs there, by `"source-or-kind:full/path"`.
     pub repos: BTreeMap<String, RepoTarget>,
     /// Whether a job whose repository Codegen does not know is held instead of sent without one.
@@ -65,8 +68,11 @@ pub(super) struct CodegenWritten {
     /// The API's documented limits, as sliding windows.
     #[serde(deserialize_with = "table")]
     limits: LimitsWritten,
-    /// How many calls of every window are left to other users of the token.
-    headroom: u32,
+    /// How many calls of every window are left to other users of the token; or of each class, as a table: { create = 2,
+    /// standard = 20 }.
+    #[serde(deserialize_with = "headroom")]
+    #[schemars(with = "HeadroomWritten")]
+    headroom: Headroom,
     /// What Codegen calls the repositories whose name differs there (always those of GitLab): "gitlab:platform/pay/api"
     /// = "acme/pay-api", or the id there.
     repos: BTreeMap<String, RepoTarget>,
@@ -96,7 +102,7 @@ impl Default for CodegenWritten {
             token: None,
             token_file: None,
             limits: LimitsWritten::default(),
-            headroom: 0,
+            headroom: Headroom::default(),
             repos: BTreeMap::new(),
             require_repo: false,
             poll_interval: Duration::from_secs(5),
@@ -133,6 +139,60 @@ impl Default for LimitsWritten {
         let ClassLimits { create, standard, setup_commands, log_analysis, logs } = ClassLimits::default();
         Self { create, standard, setup_commands, log_analysis, logs }
     }
+}
+
+/// `headroom`: of every window, or of each.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum HeadroomWritten {
+    /// Of every window.
+    All(u32),
+    /// Of each class; 0 where nothing is said.
+    Each {
+        /// Of creating a run.
+        #[schemars(default)]
+        create: u32,
+        /// Of every call without a limit of its own, creating included.
+        #[schemars(default)]
+        standard: u32,
+        /// Of generating set-up commands.
+        #[schemars(default)]
+        setup_commands: u32,
+        /// Of analysing the logs of a sandbox.
+        #[schemars(default)]
+        log_analysis: u32,
+        /// Of reading the trace of a run.
+        #[schemars(default)]
+        logs: u32,
+    },
+}
+
+fn headroom<'de, D: Deserializer<'de>>(from: D) -> Result<Headroom, D::Error> {
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = Headroom;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number from 0, or a table of them by class")
+        }
+
+        fn visit_i64<E: Error>(self, count: i64) -> Result<Headroom, E> {
+            let all = u32::try_from(count).map(Headroom::all);
+            all.map_err(|_| E::invalid_value(Unexpected::Signed(count), &self))
+        }
+
+        fn visit_u64<E: Error>(self, count: u64) -> Result<Headroom, E> {
+            self.visit_i64(i64::try_from(count).unwrap_or(-1))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Headroom, A::Error> {
+            Headroom::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    from.deserialize_any(Either)
 }
 
 impl<'de> Deserialize<'de> for RepoTarget {
@@ -194,6 +254,7 @@ impl CodegenWritten {
             org_id: self.org_id?,
             token: token?,
             limits,
+            headroom: self.headroom,
             repos: self.repos,
             require_repo: self.require_repo,
             poll_interval: self.poll_interval,
@@ -225,23 +286,14 @@ impl CodegenWritten {
 
     fn usable_limits(&self, path: &KeyPath, findings: &mut Findings) -> ClassLimits {
         let LimitsWritten { create, standard, setup_commands, log_analysis, logs } = self.limits;
-        let mut limits = ClassLimits { create, standard, setup_commands, log_analysis, logs };
-        let tightest = CallClass::ALL.into_iter().min_by_key(|class| limits.of(*class).count);
-        if let Some(class) = tightest.filter(|class| limits.of(*class).count <= self.headroom) {
+        let limits = ClassLimits { create, standard, setup_commands, log_analysis, logs };
+        let left = limits.without(self.headroom);
+        if let Some(class) = CallClass::ALL.into_iter().find(|class| left.of(*class).count == 0) {
             let path = path.key("headroom");
             findings
                 .wrong(&path, format!("`{path}` leaves no call of the class {class}, which has {}", limits.of(class)));
         }
-        for limit in [
-            &mut limits.create,
-            &mut limits.standard,
-            &mut limits.setup_commands,
-            &mut limits.log_analysis,
-            &mut limits.logs,
-        ] {
-            limit.count = limit.count.saturating_sub(self.headroom);
-        }
-        limits
+        left
     }
 
     fn check_repos(&self, path: &KeyPath, sources: &[String], findings: &mut Findings) {

@@ -38,6 +38,15 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A count of time that nobody sets, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steady {
+    /// Which count it is: it begins anew with another name.
+    pub name: String,
+    /// How far it has come.
+    pub at: Duration,
+}
+
 /// Where every time in the program comes from, so that tests can hold it.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The time that all arithmetic uses: it never jumps, whatever happens to the machine's clock.
@@ -53,6 +62,12 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// By how much the clocks of the machines that follow the same database may be behind it.
     fn behind(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// The machine's own count of time since it was started, by which is noticed that its clock was set while no process of
+    /// ours was there to see; `None` where there is none.
+    fn steady(&self) -> Option<Steady> {
+        None
     }
 }
 
@@ -105,6 +120,14 @@ impl Clock for SystemClock {
 
     fn behind(&self) -> Duration {
         Duration::from_millis(self.behind.load(Ordering::Relaxed).max(0) as u64)
+    }
+
+    /// As Linux tells it; elsewhere there is none.
+    fn steady(&self) -> Option<Steady> {
+        let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+        let seconds: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+        Some(Steady { name, at: Duration::try_from_secs_f64(seconds).ok()? })
     }
 }
 

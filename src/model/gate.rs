@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Breaker;
 use super::clock::Timestamp;
 use super::decision::GateRecord;
 use super::job::Job;
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub freezes: Vec<Freeze>,
     /// The use of every class's window.
     pub windows: Vec<WindowUse>,
+    /// The breakers that are open.
+    pub breakers: Vec<Breaker>,
 }
 
 /// How many jobs have or may have an unfinished run, this one not counted, in each scope of the job.
@@ -109,13 +112,22 @@ pub struct WindowUse {
     pub class: CallClass,
     /// Slots of calls that are under way or ended less than a window ago.
     pub used: u32,
-    /// Slots there are.
+    /// Slots there are now.
     pub limit: u32,
     /// When a slot will be free; `None` when one is free now, or when all are held by calls under way.
     pub next_free: Option<Timestamp>,
+    /// Slots there are by the settings, once what a 429 has taken is given back.
+    pub setting: u32,
+    /// When a 429 took some of them; `None` when all are there.
+    pub shrunk_at: Option<Timestamp>,
 }
 
 impl WindowUse {
+    /// A window of which nothing is used and nothing was taken.
+    pub fn empty(class: CallClass, limit: u32) -> Self {
+        Self { class, used: 0, limit, next_free: None, setting: limit, shrunk_at: None }
+    }
+
     /// How many slots are free now.
     pub fn free(&self) -> u32 {
         self.limit.saturating_sub(self.used)

@@ -28,6 +28,18 @@ impl CallClass {
     /// Every class, in the order in which they are shown.
     pub const ALL: [Self; 5] = [Self::Create, Self::Standard, Self::SetupCommands, Self::LogAnalysis, Self::Logs];
 
+    /// The windows that a call of this class is charged to. Codegen's pages differ on whether the limit of 60 in 30 seconds is
+    /// each endpoint's own or shared by all of a token: we keep it for all of them together, whatever else limits them.
+    pub fn charged(self) -> &'static [Self] {
+        match self {
+            Self::Create => &[Self::Create, Self::Standard],
+            Self::Standard => &[Self::Standard],
+            Self::SetupCommands => &[Self::SetupCommands, Self::Standard],
+            Self::LogAnalysis => &[Self::LogAnalysis, Self::Standard],
+            Self::Logs => &[Self::Logs, Self::Standard],
+        }
+    }
+
     /// The class as settings, rows and pages spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +136,56 @@ pub struct ClassLimits {
 impl ClassLimits {
     /// The limit of one class.
     pub fn of(&self, class: CallClass) -> RateLimit {
+        match class {
+            CallClass::Create => self.create,
+            CallClass::Standard => self.standard,
+            CallClass::SetupCommands => self.setup_commands,
+            CallClass::LogAnalysis => self.log_analysis,
+            CallClass::Logs => self.logs,
+        }
+    }
+
+    /// What is left of them beside the headroom of others; nothing where that takes all.
+    #[must_use]
+    pub fn without(mut self, headroom: Headroom) -> Self {
+        let Headroom { create, standard, setup_commands, log_analysis, logs } = headroom;
+        for (limit, left) in [
+            (&mut self.create, create),
+            (&mut self.standard, standard),
+            (&mut self.setup_commands, setup_commands),
+            (&mut self.log_analysis, log_analysis),
+            (&mut self.logs, logs),
+        ] {
+            limit.count = limit.count.saturating_sub(left);
+        }
+        self
+    }
+}
+
+/// How many slots of each window are left to other users of the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Headroom {
+    /// Of creating a run.
+    pub create: u32,
+    /// Of every call without a window of its own.
+    pub standard: u32,
+    /// Of generating set-up commands.
+    pub setup_commands: u32,
+    /// Of analysing the logs of a sandbox.
+    pub log_analysis: u32,
+    /// Of reading the trace of a run.
+    pub logs: u32,
+}
+
+impl Headroom {
+    /// The same for every window.
+    pub fn all(count: u32) -> Self {
+        Self { create: count, standard: count, setup_commands: count, log_analysis: count, logs: count }
+    }
+
+    /// That of one class.
+    pub fn of(&self, class: CallClass) -> u32 {
         match class {
             CallClass::Create => self.create,
             CallClass::Standard => self.standard,

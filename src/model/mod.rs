@@ -2,6 +2,7 @@
 
 pub mod acceptance;
 pub mod access;
+pub mod breaker;
 pub mod clock;
 pub mod decision;
 pub mod delivery;

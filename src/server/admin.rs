@@ -19,6 +19,7 @@ use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::SourceKind;
 use crate::model::gate::{GateAnswer, Snapshot};
 use crate::model::job::Job;
+use crate::model::limits::Headroom;
 use crate::model::policy::{Cost, Limit, Policy, Scope};
 use crate::model::problem::Problem;
 use crate::store::Store;
@@ -102,6 +103,8 @@ pub struct AdminParts {
     pub gates: Gates,
     /// What a run is estimated to cost.
     pub cost: Option<Cost>,
+    /// What the settings leave of each window to other users of the token.
+    pub headroom: Headroom,
     /// The metrics that the process counts itself, in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -118,6 +121,7 @@ pub struct Admin {
     pub(super) policy: Box<dyn Fn(&Job) -> Policy + Send + Sync>,
     pub(super) gates: Gates,
     pub(super) cost: Option<Cost>,
+    pub(super) headroom: Headroom,
     pub(super) metrics: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) pages: Pages,
     pub(super) started_at: Timestamp,
@@ -145,6 +149,7 @@ impl Admin {
             policy: parts.policy,
             gates: parts.gates,
             cost: parts.cost,
+            headroom: parts.headroom,
             metrics: parts.metrics,
         }
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::admin::Admin;
 use super::auth::Caller;
 use super::problem::Refusal;
+use crate::model::breaker::BreakerKind;
 use crate::model::clock::Timestamp;
 use crate::model::gate::GateOutcome;
 use crate::model::job::Job;
@@ -96,6 +97,16 @@ impl Admin {
         }
         tracing::warn!(%what, by = caller.name, "a pause was lifted");
         Ok(())
+    }
+
+    /// Closes a breaker early.
+    pub(super) async fn release_breaker(&self, caller: &Caller, name: &str) -> Result<BreakerKind, Refusal> {
+        let kind: BreakerKind = name.parse().map_err(|error: String| Refusal::NotFound(error.into()))?;
+        if !self.store.release_breaker(kind).await? {
+            return Err(Refusal::NotFound(format!("the breaker {kind} is not open").into()));
+        }
+        tracing::warn!(breaker = %kind, by = caller.name, "a breaker was released");
+        Ok(kind)
     }
 
     /// How many jobs a filter means, and the oldest of them.

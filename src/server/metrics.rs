@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::admin::Admin;
 use super::problem::Refusal;
+use crate::model::breaker::BreakerKind;
 
 /// Prometheus' text format 0.0.4.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,6 +30,11 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Result<Response,
     gauge(&mut text, "hookrun_window_slots_used", "Slots in use.", "class", used);
     let frozen = windows().map(|(class, window)| (class, u8::from(window.freeze.is_some())));
     gauge(&mut text, "hookrun_window_frozen", "Whether the API told us to wait.", "class", frozen);
+    let taken = windows().map(|(class, window)| (class, window.used.setting - window.used.limit));
+    gauge(&mut text, "hookrun_window_slots_taken", "Slots that a 429 has taken for a while.", "class", taken);
+    let open = admin.store.breakers().await?;
+    let breakers = BreakerKind::ALL.map(|kind| (kind.as_str(), u8::from(open.iter().any(|it| it.name == kind))));
+    gauge(&mut text, "hookrun_breaker_open", "Whether a breaker holds calls back.", "breaker", breakers);
     let waited = oldest.map_or(0, |job| now.since(job.created_at).as_secs());
     let help = "For how long the oldest waiting job has waited.";
     gauge(&mut text, "hookrun_oldest_waiting_seconds", help, "", [("", waited)]);

@@ -21,6 +21,8 @@ pub(super) struct Window {
     pub(super) used: WindowUse,
     /// Its length.
     pub(super) per: Duration,
+    /// What the settings leave of it to other users of the token.
+    pub(super) headroom: u32,
     /// Whether the service told us to wait.
     pub(super) freeze: Option<Freeze>,
 }
@@ -38,6 +40,14 @@ pub(super) struct Trouble {
     pub(super) text: Option<String>,
 }
 
+impl Window {
+    /// In words, when it has fewer slots than the settings say: `"9 of 10: shrunk by a 429 at …"`.
+    pub(super) fn shrunk(&self) -> Option<String> {
+        let WindowUse { limit, setting, shrunk_at, .. } = self.used;
+        shrunk_at.map(|at| format!("{limit} of {setting}: shrunk by a 429 at {}", at.to_rfc3339()))
+    }
+}
+
 impl Admin {
     /// Every window with its freeze.
     pub(super) async fn windows(&self) -> Result<Windows, Refusal> {
@@ -45,6 +55,7 @@ impl Admin {
         let windows = self.store.windows().await?.into_iter().map(|used| Window {
             used,
             per: self.store.limits().of(used.class).per,
+            headroom: self.headroom.of(used.class),
             freeze: freezes.iter().position(|freeze| freeze.class == used.class).map(|at| freezes.swap_remove(at)),
         });
         Ok(windows.collect())

@@ -1,10 +1,12 @@
-//! Windows: which calls are under way or ended less than a window ago, and which classes are frozen.
+//! Windows: which calls are under way or ended less than a window ago, which classes are frozen, and what else stands in
+//! the way of a call.
 
 use std::time::Duration;
 
 use super::db::{Conn, Tx, many, query};
 use super::errors::{Result, StoreError};
-use super::{Inner, Store};
+use super::{Inner, Store, breakers, shrink};
+use crate::model::breaker::Breaker;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, WindowUse};
 use crate::model::id::new_id;
@@ -30,11 +32,16 @@ pub enum Slot {
 
 /// How every window of the API is used.
 pub(super) async fn window_uses(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Vec<WindowUse>> {
+    let shrinks = shrink::all(conn).await?;
     let mut windows = Vec::with_capacity(CallClass::ALL.len());
     for class in CallClass::ALL {
-        let RateLimit { count, per } = limits.of(class);
-        let (used, next_free) = window_use(conn, class.as_str(), count, per, now).await?;
-        windows.push(WindowUse { class, used, limit: count, next_free });
+        let setting = limits.of(class);
+        let RateLimit { count, per } = setting;
+        let shrunk = shrinks.iter().find(|it| it.class == class).map(|it| (it.allows(setting, now), it.limited_at));
+        let shrunk = shrunk.filter(|(allowed, _)| *allowed < count);
+        let limit = shrunk.map_or(count, |(allowed, _)| allowed);
+        let (used, next_free) = window_use(conn, class.as_str(), limit, per, now).await?;
+        windows.push(WindowUse { class, used, limit, next_free, setting: count, shrunk_at: shrunk.map(|(_, at)| at) });
     }
     Ok(windows)
 }
@@ -87,19 +94,56 @@ pub(super) async fn freezes_at(conn: &mut Conn, now: Timestamp) -> Result<Vec<Fr
         .collect()
 }
 
-/// What stands in the way of a call that is charged to these classes: until when, if that is known, and why. Of several
-/// it is the one that goes last.
-pub(super) fn obstacle(
-    classes: &[CallClass],
-    freezes: &[Freeze],
-    windows: &[WindowUse],
-) -> Option<(Option<Timestamp>, String)> {
-    if let Some(freeze) = freezes.iter().filter(|it| classes.contains(&it.class)).max_by_key(|it| it.until) {
-        return Some((Some(freeze.until), freeze.reason.clone()));
+/// What may stand in the way of a call.
+#[derive(Debug)]
+pub(super) struct Obstacles {
+    pub(super) now: Timestamp,
+    pub(super) freezes: Vec<Freeze>,
+    pub(super) windows: Vec<WindowUse>,
+    pub(super) breakers: Vec<Breaker>,
+}
+
+impl Obstacles {
+    pub(super) async fn read(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Self> {
+        let freezes = freezes_at(conn, now).await?;
+        let windows = window_uses(conn, limits, now).await?;
+        let breakers = breakers::open(conn).await?;
+        Ok(Self { now, freezes, windows, breakers })
     }
-    let full = windows.iter().filter(|it| classes.contains(&it.class) && it.free() == 0);
-    let full = full.max_by_key(|it| it.next_free.map_or(i64::MAX, |at| at.0))?;
-    Some((full.next_free, format!("the {} window is full ({} of {})", full.class, full.used, full.limit)))
+
+    /// What stands in the way of a call that is charged to these classes: until when, if that is known, and why. Of
+    /// several of a kind it is the one that goes last.
+    pub(super) fn of(&self, classes: &[CallClass], starts: bool) -> Option<(Option<Timestamp>, String)> {
+        let last = |until: Option<Timestamp>| until.map_or(i64::MAX, |at| at.0);
+        let shut = self.breakers.iter().filter(|it| it.concerns(classes, starts) && !it.wants_probe(self.now));
+        if let Some(breaker) = shut.max_by_key(|it| last(it.holds_until(self.now))) {
+            return Some((breaker.holds_until(self.now), breaker.says()));
+        }
+        if let Some(freeze) = self.freezes.iter().filter(|it| classes.contains(&it.class)).max_by_key(|it| it.until) {
+            return Some((Some(freeze.until), freeze.reason.clone()));
+        }
+        let full = self.windows.iter().filter(|it| classes.contains(&it.class) && it.free() == 0);
+        let full = full.max_by_key(|it| last(it.next_free))?;
+        Some((full.next_free, format!("the {} window is full ({} of {})", full.class, full.used, full.limit)))
+    }
+
+    /// Makes a call that has nothing in its way the probe of the breakers that it is about; `false` when another was
+    /// faster, and then it must not be made.
+    pub(super) async fn probed_by(
+        &self,
+        tx: &mut Tx,
+        call: &CallId,
+        classes: &[CallClass],
+        starts: bool,
+    ) -> Result<bool> {
+        let due: Vec<Breaker> = self.breakers.iter().filter(|it| it.concerns(classes, starts)).cloned().collect();
+        breakers::probe(tx, &due, call, self.now).await
+    }
+}
+
+/// Whether a run comes of a call that is charged to these classes, as far as they tell: a resume is charged as a create.
+fn may_start(classes: &[CallClass]) -> bool {
+    classes.iter().any(|class| matches!(class, CallClass::Create | CallClass::SetupCommands))
 }
 
 /// The longest window there is.
@@ -133,6 +177,58 @@ pub(super) async fn end(tx: &mut Tx, call: &CallId, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// No call lasts longer: then its caller gives up.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// Ends the calls of processes that are not alive, and those that began before `overdue`, whoever made them. What was under
+/// way may still arrive: the process died, not the request. So they end when their caller would have given up, but at
+/// most a window from now: where windows are shorter than that, calls are, too. Ends in the future, left by a clock that
+/// was ahead, count as now.
+pub(super) async fn end_left(tx: &mut Tx, limits: &ClassLimits, overdue: Timestamp, now: Timestamp) -> Result<()> {
+    query("UPDATE calls SET ended_at = $1 WHERE ended_at > $2")
+        .bind(now.0)
+        .bind(now.plus(CALL_MAX).0)
+        .execute(tx)
+        .await?;
+    for class in CallClass::ALL {
+        let most = limits.of(class).per.min(CALL_MAX);
+        query(
+            "UPDATE calls SET ended_at = CASE WHEN began_at > $1 THEN $2 WHEN began_at > $3 THEN began_at + $4 \
+             ELSE $1 END WHERE class = $5 AND ended_at IS NULL \
+             AND (began_at <= $6 OR replica NOT IN (SELECT id FROM replicas))",
+        )
+        .bind(now.0)
+        .bind(now.plus(most).0)
+        .bind(now.minus(most).0)
+        .bind(most.as_millis() as i64)
+        .bind(class.as_str())
+        .bind(overdue.0)
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// When a call began; `None` when it is forgotten.
+pub(super) async fn began_at(conn: &mut Conn, call: &CallId) -> Result<Option<Timestamp>> {
+    let row = query("SELECT MIN(began_at) AS began_at FROM calls WHERE id = $1").bind(&call.0).fetch_one(conn).await?;
+    Ok(row.try_get::<Option<i64>>("began_at")?.map(Timestamp))
+}
+
+/// Freezes a class until a moment; of two freezes the one that ends later counts.
+pub(super) async fn freeze(conn: &mut Conn, class: CallClass, until: Timestamp, reason: &str) -> Result<()> {
+    query(
+        "INSERT INTO freezes (class, until_at, reason) VALUES ($1, $2, $3) ON CONFLICT (class) DO UPDATE SET \
+         until_at = excluded.until_at, reason = excluded.reason WHERE excluded.until_at > freezes.until_at",
+    )
+    .bind(class.as_str())
+    .bind(until.0)
+    .bind(reason)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 impl Inner {
     /// When a call counts as ended that was answered now: whichever machine looks, a full window has then passed.
     pub(super) fn ended(&self) -> Timestamp {
@@ -141,16 +237,20 @@ impl Inner {
 }
 
 impl Store {
-    /// Takes a slot in each of these classes, all or none.
+    /// Takes a slot in each of these classes, all or none. Of the calls that wait for a breaker one is let through when
+    /// its probe is due.
     pub async fn take_slots(&self, classes: &[CallClass], purpose: &str) -> Result<Slot> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        let freezes = freezes_at(&mut tx, now).await?;
-        let windows = window_uses(&mut tx, &self.inner.limits, now).await?;
-        if let Some((until, reason)) = obstacle(classes, &freezes, &windows) {
+        let obstacles = Obstacles::read(&mut tx, &self.inner.limits, now).await?;
+        let starts = may_start(classes);
+        if let Some((until, reason)) = obstacles.of(classes, starts) {
             return Ok(Slot::Full { until, reason });
         }
         let call = begin_call(&mut tx, classes, purpose, &self.inner.replica.id, now).await?;
+        if !obstacles.probed_by(&mut tx, &call, classes, starts).await? {
+            return Ok(Slot::Full { until: None, reason: "another call probes the breaker".to_owned() });
+        }
         tx.commit().await?;
         Ok(Slot::Taken(call))
     }
@@ -166,15 +266,7 @@ impl Store {
     /// Freezes a class until a moment; of two freezes the one that ends later counts.
     pub async fn freeze(&self, class: CallClass, until: Timestamp, reason: &str) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
-        query(
-            "INSERT INTO freezes (class, until_at, reason) VALUES ($1, $2, $3) ON CONFLICT (class) DO UPDATE SET \
-             until_at = excluded.until_at, reason = excluded.reason WHERE excluded.until_at > freezes.until_at",
-        )
-        .bind(class.as_str())
-        .bind(until.0)
-        .bind(reason)
-        .execute(&mut tx)
-        .await?;
+        freeze(&mut tx, class, until, reason).await?;
         tx.commit().await
     }
 

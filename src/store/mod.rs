@@ -8,6 +8,7 @@ mod acts;
 mod asking;
 mod backup;
 mod beside;
+mod breakers;
 mod budgets;
 mod bulk;
 mod calls;
@@ -29,8 +30,10 @@ mod repos;
 mod restored;
 mod rows;
 mod runs;
+mod shrink;
 mod snapshot;
 mod stale;
+mod steady;
 mod story;
 mod subjects;
 mod submit;
@@ -53,6 +56,7 @@ use crate::model::limits::ClassLimits;
 
 pub use asking::Asking;
 pub use backup::{back_up, restore};
+pub use breakers::{Judged, Verdict};
 pub use budgets::Started;
 pub use bulk::{Backlog, BulkFilter};
 pub use calls::{CallId, Slot};
@@ -93,6 +97,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     instance_key: [u8; 32],
     wake: Arc<Notify>,
+    trip: Arc<Notify>,
     /// The time of the last look for candidates.
     looked_at: AtomicI64,
     commits: writer::Counters,
@@ -109,8 +114,11 @@ impl Store {
         let mut tx = db.begin().await?;
         transfer::must_be_here(&mut tx).await?;
         let instance_key = instance_key(&mut tx).await?;
+        if !db.is_shared() {
+            steady::set_right(&mut tx, &*clock).await?;
+        }
         restored::doubt(&mut tx, clock.now()).await?;
-        replica::beat(&mut tx, &replica, !db.is_shared(), clock.now()).await?;
+        replica::beat(&mut tx, &replica, !db.is_shared(), &options.limits, clock.now()).await?;
         tx.commit().await?;
         let inner = Arc::new_cyclic(|inner| Inner {
             accepting: writer::Accepting::start(inner.clone()),
@@ -120,6 +128,7 @@ impl Store {
             clock,
             instance_key,
             wake,
+            trip: Arc::new(Notify::new()),
             db,
             looked_at: AtomicI64::new(0),
             commits: writer::Counters::default(),

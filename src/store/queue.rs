@@ -231,10 +231,15 @@ impl Store {
             }
             GateOutcome::Go => {
                 // Whatever the gates say, no slot is taken that is not free.
-                if let Some((until, reason)) = calls::obstacle(&request.classes, &common.freezes, &common.windows) {
+                let (classes, starts) = (&request.classes, request.told.is_none());
+                if let Some((until, reason)) = common.obstacles.of(classes, starts) {
                     return Ok(Released::Waits { reason, until });
                 }
-                let call = calls::begin_call(&mut tx, &request.classes, id, &self.inner.replica.id, now).await?;
+                let call = calls::begin_call(&mut tx, classes, id, &self.inner.replica.id, now).await?;
+                if !common.obstacles.probed_by(&mut tx, &call, classes, starts).await? {
+                    let reason = "another call probes the breaker".to_owned();
+                    return Ok(Released::Waits { reason, until: None });
+                }
                 go(&mut tx, &request, &snapshot, &call, now).await?;
                 Released::Go { job: Box::new(snapshot.job), call }
             }

@@ -14,6 +14,7 @@ use super::errors::Result;
 use super::{Inner, Store, submit};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
+use crate::model::limits::ClassLimits;
 
 /// How often a process says that it lives.
 pub const BEAT: Duration = Duration::from_secs(5);
@@ -71,7 +72,13 @@ impl Replica {
 }
 
 /// Says that a process lives, and takes over what the dead have left; whether it was alive until now.
-pub(super) async fn beat(tx: &mut Tx, replica: &Replica, alone: bool, now: Timestamp) -> Result<bool> {
+pub(super) async fn beat(
+    tx: &mut Tx,
+    replica: &Replica,
+    alone: bool,
+    limits: &ClassLimits,
+    now: Timestamp,
+) -> Result<bool> {
     let dead = if alone { i64::MAX } else { now.minus(ALIVE).0 };
     query("DELETE FROM replicas WHERE id <> $1 AND seen_at <= $2").bind(&replica.id).bind(dead).execute(tx).await?;
     let alive =
@@ -90,7 +97,7 @@ pub(super) async fn beat(tx: &mut Tx, replica: &Replica, alone: bool, now: Times
         .bind(now.0)
         .execute(tx)
         .await?;
-    submit::take_over(tx, now.minus(LONGEST_CALL), now).await?;
+    submit::take_over(tx, limits, now.minus(LONGEST_CALL), now).await?;
     Ok(alive)
 }
 
@@ -105,7 +112,7 @@ impl Inner {
     pub(super) async fn beat(&self) -> Result<bool> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let alive = beat(&mut tx, &self.replica, !self.db.is_shared(), now).await?;
+        let alive = beat(&mut tx, &self.replica, !self.db.is_shared(), &self.limits, now).await?;
         tx.commit().await?;
         let mut state = self.replica.state();
         state.beat = now;
@@ -141,7 +148,7 @@ impl Store {
         }
         drop(conn);
         let mut tx = self.inner.db.begin().await?;
-        submit::take_over(&mut tx, overdue, now).await?;
+        submit::take_over(&mut tx, &self.inner.limits, overdue, now).await?;
         tx.commit_and_wake().await
     }
 

@@ -1,10 +1,11 @@
 //! What the gates look at: read in the transaction that releases a job, and for showing why one waits.
 
+use super::calls::Obstacles;
 use super::db::{Conn, query};
 use super::errors::{Result, StoreError};
-use super::{Store, budgets, calls, pauses, rows};
+use super::{Store, budgets, pauses, rows};
 use crate::model::clock::Timestamp;
-use crate::model::gate::{Active, BudgetUse, ChecksNow, Freeze, Snapshot, WindowUse};
+use crate::model::gate::{Active, BudgetUse, ChecksNow, Snapshot};
 use crate::model::job::Job;
 use crate::model::limits::ClassLimits;
 use crate::model::pause::Pause;
@@ -17,17 +18,15 @@ pub(super) const GROUP: &str = "";
 /// What all snapshots of a moment share.
 #[derive(Debug)]
 pub(super) struct Common {
-    pub(super) freezes: Vec<Freeze>,
-    pub(super) windows: Vec<WindowUse>,
+    pub(super) obstacles: Obstacles,
     pauses: Vec<Pause>,
 }
 
 impl Common {
     pub(super) async fn read(conn: &mut Conn, limits: &ClassLimits, now: Timestamp) -> Result<Self> {
-        let freezes = calls::freezes_at(conn, now).await?;
-        let windows = calls::window_uses(conn, limits, now).await?;
+        let obstacles = Obstacles::read(conn, limits, now).await?;
         let pauses = pauses::in_force(conn, now).await?;
-        Ok(Self { freezes, windows, pauses })
+        Ok(Self { obstacles, pauses })
     }
 
     /// Reads what the job and its policy ask for, and nothing else.
@@ -60,8 +59,9 @@ impl Common {
             },
             newest_run: if resumes { newest_run(conn, &job).await? } else { None },
             run_to_come: run_to_come(conn, &job).await?,
-            freezes: self.freezes.clone(),
-            windows: self.windows.clone(),
+            freezes: self.obstacles.freezes.clone(),
+            windows: self.obstacles.windows.clone(),
+            breakers: self.obstacles.breakers.clone(),
             job,
         })
     }

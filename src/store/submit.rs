@@ -5,9 +5,10 @@ use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
 use super::replica::APART;
 use super::told::{self, NOBODY};
-use super::{Store, budgets, jobs, rows, runs};
+use super::{Store, breakers, budgets, jobs, rows, runs};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
+use crate::model::limits::ClassLimits;
 use crate::model::policy::Action;
 use crate::model::run::Run;
 
@@ -24,13 +25,12 @@ pub struct Uncertain {
 
 /// Ends the calls of processes that are not alive and those that began before `overdue`, and doubts what they were
 /// submitting.
-pub(super) async fn take_over(tx: &mut Tx, overdue: Timestamp, now: Timestamp) -> Result<()> {
-    const LEFT: &str = "ended_at IS NULL AND (began_at <= $2 OR replica NOT IN (SELECT id FROM replicas))";
-    query(format!("UPDATE calls SET ended_at = $1 WHERE {LEFT}")).bind(now.0).bind(overdue.0).execute(tx).await?;
+pub(super) async fn take_over(tx: &mut Tx, limits: &ClassLimits, overdue: Timestamp, now: Timestamp) -> Result<()> {
+    calls::end_left(tx, limits, overdue, now).await?;
+    breakers::take_over(tx, limits, now).await?;
     // Entries from the future, left by a clock that was ahead, count as now.
     let ahead = if tx.is_postgres() { now.plus(2 * APART) } else { now };
     for late in [
-        "UPDATE calls SET ended_at = $1 WHERE ended_at > $2",
         "UPDATE jobs SET answered_at = $1 WHERE state IN ('uncertain', 'running', 'lost') AND answered_at > $2",
         "UPDATE jobs SET heard_at = $1 WHERE state IN ('running', 'lost') AND heard_at > $2",
     ] {

@@ -12,7 +12,7 @@ const ROWS: usize = 200;
 
 /// Every table with what makes a row of it one, those first that others refer to. What a process says of itself stays
 /// behind, and what triggers count is counted anew.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 20] = [
     ("deliveries", "id"),
     ("bodies", "delivery"),
     ("jobs", "id"),
@@ -26,6 +26,8 @@ const TABLES: [(&str, &str); 18] = [
     ("checks", "host, repo, sha, name, aggregate"),
     ("calls", "id, class"),
     ("freezes", "class"),
+    ("breakers", "name"),
+    ("shrinks", "class"),
     ("repos", "full_name"),
     ("lanes", "lane"),
     ("pauses", "scope, name"),

@@ -8,11 +8,13 @@
 //! queued ──release──> submitting ──submit──> running ──follow──> succeeded · failed · stopped · lost
 //!    ^                    └──> uncertain ──reconcile──> running · queued · held
 //!    └────────────────────────────────────────────────────────────────┘        repos and sweep: by the hour
+//! a breaker stops all of it ──probe──> it goes on
 //! ```
 
 mod follow;
 mod pace;
 mod prepare;
+mod probe;
 mod reconcile;
 mod release;
 mod repos;
@@ -138,6 +140,7 @@ impl Worker {
         );
         life.spawn("follow", worker().alone("follow", Wake::Progress, |it| async move { it.follow_tick().await }));
         life.spawn("repos", worker().alone("repos", Wake::Time, |it| async move { it.repos_tick().await }));
+        life.spawn("probe", worker().keep("probe", Wake::Trip, |it| async move { it.probe_tick().await }));
         life.spawn("sweep", worker().alone("sweep", Wake::Time, |it| async move { it.sweep_tick().await }));
         let worker = worker();
         life.spawn("submit", async move {
@@ -180,6 +183,7 @@ impl Worker {
         while !inner.stop.is_cancelled() {
             // Registered before the tick looks, so that nothing that happens meanwhile is missed.
             let (progress, woken) = (inner.progress.notified(), inner.store.woken());
+            let tripped = inner.store.tripped();
             let again = tick(self.clone()).await.unwrap_or_else(|error| {
                 tracing::warn!(tick = name, %error, "a tick failed");
                 Some(inner.clock.now().plus(REST))
@@ -189,7 +193,8 @@ impl Worker {
             tokio::select! {
                 () = inner.stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
-                () = progress, if wake != Wake::Time => {}
+                () = progress, if matches!(wake, Wake::Work | Wake::Progress) => {}
+                () = tripped, if wake != Wake::Time => {}
                 // Another process may have sent what this one is to follow.
                 () = woken, if wake == Wake::Work || (wake == Wake::Progress && inner.store.is_shared()) => {}
             }
@@ -204,6 +209,8 @@ enum Wake {
     Work,
     /// An end of a call or a run.
     Progress,
+    /// A breaker that opened or closed; that calls the others, too.
+    Trip,
     /// Nothing.
     Time,
 }

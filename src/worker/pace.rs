@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Again, Result, Worker};
+use super::{Again, LOOK_EVERY, Result, Worker};
 use crate::codegen::CallError;
 use crate::model::clock::Timestamp;
 use crate::model::limits::CallClass;
@@ -17,11 +17,17 @@ impl Worker {
         if let Some(freeze) = frozen.filter(|freeze| freeze.until > now) {
             return Ok(Some(freeze.until));
         }
+        if let Some(breaker) = inner.store.breakers().await?.into_iter().find(|breaker| breaker.name.stops_all()) {
+            // It may be closed before, by a probe or by a person who asked another process.
+            let until = breaker.holds_until(now).unwrap_or_else(|| self.soon());
+            return Ok(Some(until.min(now.plus(LOOK_EVERY))));
+        }
         let windows = inner.store.windows().await?;
         let Some(standard) = windows.into_iter().find(|window| window.class == CallClass::Standard) else {
             return Ok(None);
         };
-        if standard.free() > self.reserve() {
+        // What a 429 has taken is taken from both, or reading would stand still.
+        if standard.free() > self.reserve().min(standard.limit / 2) {
             return Ok(None);
         }
         Ok(Some(standard.next_free.unwrap_or_else(|| self.soon())))

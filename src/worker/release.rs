@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::prepare::Prepared;
 use super::{Again, LOOK_EVERY, Result, Worker, sooner};
+use crate::model::breaker::Breaker;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, GateOutcome, Snapshot, WindowUse};
 use crate::model::job::Job;
-use crate::model::policy::{Bound, Policy, Scope};
+use crate::model::policy::{Bound, Policy, Scope, Then};
 use crate::rules::gates;
 use crate::store::{Release, Released, StoreError};
 
@@ -54,11 +55,18 @@ impl Worker {
     /// when to come again.
     async fn pass(&self) -> Result<Option<Again>> {
         let store = &self.inner.store;
-        let (windows, freezes) = (store.windows().await?, store.freezes().await?);
+        let shut = Shut {
+            now: self.inner.clock.now(),
+            windows: store.windows().await?,
+            freezes: store.freezes().await?,
+            breakers: store.breakers().await?,
+        };
         let mut next = None;
         let mut ready = Vec::new();
         for job in store.candidates(u32::MAX, &self.loose()).await? {
-            match shut(&job, &windows, &freezes) {
+            let tells =
+                || job.target.is_some() || self.inner.rules.now().policy(&job.rule).then.contains(&Then::Resume);
+            match shut.until(&job, tells) {
                 Some(until) => next = sooner(next, until),
                 None => ready.push(job),
             }
@@ -187,10 +195,29 @@ fn is_loose(policy: &Policy) -> bool {
     least.is_some_and(|cap| cap > 1)
 }
 
-/// Until when no call of the job can be made, whatever the other gates say; `None` if one can.
-fn shut(job: &Job, windows: &[WindowUse], freezes: &[Freeze]) -> Option<Again> {
-    let classes = gates::classes(job);
-    let frozen = freezes.iter().filter(|freeze| classes.contains(&freeze.class)).map(|freeze| Some(freeze.until));
-    let full = windows.iter().filter(|window| classes.contains(&window.class) && window.free() == 0);
-    frozen.chain(full.map(|window| window.next_free)).max_by_key(|until| until.map_or(i64::MAX, |at| at.0))
+/// What no call can pass at a moment, whatever the other gates say.
+struct Shut {
+    now: Timestamp,
+    windows: Vec<WindowUse>,
+    freezes: Vec<Freeze>,
+    breakers: Vec<Breaker>,
+}
+
+impl Shut {
+    /// Until when no call of the job can be made; `None` if one can. What may be told to a run is for the gates to say:
+    /// breakers that hold back new runs let it pass.
+    fn until(&self, job: &Job, may_tell: impl Fn() -> bool) -> Option<Again> {
+        let classes = gates::classes(job);
+        let open = self.breakers.iter().filter(|breaker| {
+            breaker.concerns(classes, true)
+                && !breaker.wants_probe(self.now)
+                && (breaker.name.stops_all() || (job.starts() && !may_tell()))
+        });
+        let open = open.map(|breaker| breaker.holds_until(self.now));
+        let frozen = self.freezes.iter().filter(|freeze| classes.contains(&freeze.class));
+        let frozen = frozen.map(|freeze| Some(freeze.until));
+        let full = self.windows.iter().filter(|window| classes.contains(&window.class) && window.free() == 0);
+        let full = full.map(|window| window.next_free);
+        open.chain(frozen).chain(full).max_by_key(|until| until.map_or(i64::MAX, |at| at.0))
+    }
 }

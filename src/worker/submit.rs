@@ -7,7 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Worker;
 use super::prepare::Asked;
-use crate::codegen::{CallError, Codegen, Denial};
+use crate::codegen::{About, CallError, Codegen, Denial};
+use crate::model::breaker::BreakerKind;
 use crate::model::clock::Timestamp;
 use crate::model::job::Job;
 use crate::model::limits::CallClass;
@@ -15,8 +16,8 @@ use crate::model::policy::Action;
 use crate::model::run::Run;
 use crate::store::{CallId, StoreError};
 
-/// The first and the longest wait after the service could not be reached.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(10));
+/// How long a job waits after the service could not be reached. When that goes on, the breaker holds back all of them.
+const BACKOFF: Duration = Duration::from_secs(5);
 /// The first and the longest wait before an outcome that the store would not take is offered again.
 const RECORD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -31,21 +32,19 @@ enum Answered {
 /// What a failure, or an answer, is judged by when the request is gone.
 #[derive(Clone, Copy)]
 struct Kind {
-    /// The class that a failure speaks for. A resume counts as a create: that is our caution.
-    class: CallClass,
+    /// What its end speaks for.
+    about: About,
     /// The run that is told something.
     told: Option<i64>,
-    /// Whether it is about one run or repository, so that a 404 says nothing about others.
-    about_one: bool,
 }
 
 impl Asked {
     fn kind(&self) -> Kind {
         match self {
-            Self::Create(_) => Kind { class: CallClass::Create, told: None, about_one: false },
-            Self::Resume { run, .. } => Kind { class: CallClass::Create, told: Some(*run), about_one: true },
-            Self::Ban { .. } | Self::Unban { .. } => Kind { class: CallClass::Standard, told: None, about_one: true },
-            Self::SetupCommands { .. } => Kind { class: CallClass::SetupCommands, told: None, about_one: true },
+            Self::Create(_) => Kind { about: About::all(CallClass::Create), told: None },
+            Self::Resume { run, .. } => Kind { about: About::one(CallClass::Create), told: Some(*run) },
+            Self::Ban { .. } | Self::Unban { .. } => Kind { about: About::one(CallClass::Standard), told: None },
+            Self::SetupCommands { .. } => Kind { about: About::one(CallClass::SetupCommands), told: None },
         }
     }
 
@@ -88,7 +87,12 @@ impl Worker {
         }
         // A task of its own, so that even a panic below leaves an outcome behind.
         let answer = tokio::spawn(async move { asked.send(&codegen).await }).await;
-        match answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned()))) {
+        let answer = answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())));
+        // Before the job is queued again: it must not meet an open window on its way out.
+        if let Err(error) = self.inner.codegen.heard(&call, kind.about, &answer).await {
+            tracing::warn!(job = job.id, %error, "what the answer says about other calls could not be stored");
+        }
+        match answer {
             Ok(answered) => self.taken(&job, &call, kind, answered).await,
             Err(error) => self.failed(&job, &call, kind, &error).await,
         }
@@ -123,11 +127,7 @@ impl Worker {
     async fn failed(&self, job: &Job, call: &CallId, kind: Kind, error: &CallError) {
         let (store, id, reason) = (&self.inner.store, job.id.as_str(), error.to_string());
         tracing::warn!(job = id, %error, "the call was not carried out, as far as is known");
-        let gone = error.is_not_found() && kind.about_one;
-        // Before the job is queued again: it must not meet an open window on its way out.
-        if !gone && let Err(error) = self.inner.codegen.hold_back(kind.class, error).await {
-            tracing::warn!(job = id, %error, "the class of calls could not be held back");
-        }
+        let gone = error.is_not_found() && kind.about.one;
         let useless = gone || matches!(error, CallError::Refused(_));
         match error {
             _ if useless && kind.told.is_some() && job.action == Action::Run => {
@@ -135,7 +135,7 @@ impl Worker {
             }
             _ if useless => self.record(id, || store.refused(id, call, &reason)).await,
             CallError::NotTaken { denial, .. } => {
-                let retry_at = self.retry_at(*denial, job.tries);
+                let retry_at = self.retry_at(*denial, kind);
                 self.record(id, || store.not_taken(id, call, &reason, retry_at)).await;
             }
             CallError::Refused(_) | CallError::Ambiguous(_) | CallError::NoSlot { .. } | CallError::Store(_) => {
@@ -144,12 +144,14 @@ impl Worker {
         }
     }
 
-    /// From when a job that was not taken may be sent again. What is wrong with the class of calls holds the class, not
-    /// the job; only a service that cannot be reached is left alone by each job for longer and longer.
-    fn retry_at(&self, denial: Denial, tries: u32) -> Timestamp {
+    /// From when a job that was not taken may be sent again. What is wrong with others as well is held back by a breaker or
+    /// a freeze, not by the job.
+    fn retry_at(&self, denial: Denial, kind: Kind) -> Timestamp {
         let now = self.inner.clock.now();
         match denial {
-            Denial::Connect => now.plus(doubled(BACKOFF, tries.saturating_sub(1))),
+            Denial::Connect => now.plus(BACKOFF),
+            // The service does not say that a resume can meet this, so the breaker lets resumes pass.
+            Denial::Billing if kind.told.is_some() => now.plus(BreakerKind::Billing.wait(0)),
             _ => now,
         }
     }

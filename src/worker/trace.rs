@@ -1,6 +1,6 @@
 //! Whether a run has heard what a job told it: its trace is searched for the line that every message ends with.
 
-use super::Worker;
+use super::{Worker, WorkerError};
 use crate::codegen::CallError;
 use crate::codegen::door::PAGE;
 use crate::codegen::wire::Trace;
@@ -11,6 +11,10 @@ impl Worker {
     /// it was read before; when a full window or a failure interrupts it, it is how far it has come.
     pub(super) async fn hears(&self, run: i64, job: &str, since: Timestamp, skip: &mut u64) -> Result<bool, CallError> {
         loop {
+            if let Some(until) = self.reading_waits().await.map_err(|WorkerError::Store(error)| error)? {
+                let reason = "reading gives way to what is sent".to_owned();
+                return Err(CallError::NoSlot { until: Some(until), reason });
+            }
             // New entries push old ones down meanwhile: one may be met twice, but none is missed.
             let page = self.inner.codegen.logs(run, true, *skip, PAGE).await?;
             let heard = page.entries.iter().any(|entry| entry.names(job));

@@ -8,6 +8,7 @@ use hookrun::codegen::wire::read_time;
 use hookrun::codegen::{
     CallError, Codegen, CodegenOptions, CreateRun, Denial, Listing, RunRow, SetupError, Tag, Trace,
 };
+use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::store::Store;
@@ -330,8 +331,31 @@ async fn a_refused_token_stops_every_class() {
     let (address, _) = canned(answer("401 Unauthorized", "", "")).await;
     let Door { codegen, store, .. } = &door(address, ClassLimits::default()).await;
     assert!(codegen.get_run(1).await.is_err());
-    let frozen: Vec<CallClass> = store.freezes().await.unwrap().into_iter().map(|freeze| freeze.class).collect();
-    assert_eq!(frozen.len(), CallClass::ALL.len(), "{frozen:?}");
+    let breakers = store.breakers().await.unwrap();
+    assert_eq!(breakers.iter().map(|breaker| breaker.name).collect::<Vec<_>>(), [BreakerKind::Access]);
+    assert_eq!(breakers[0].classes, CallClass::ALL);
+    assert!(matches!(codegen.logs(1, true, 0, 1).await, Err(CallError::NoSlot { .. })));
+}
+
+#[tokio::test]
+async fn an_answer_without_calls_left_stops_its_class_until_the_reset() {
+    for (headers, seconds) in [
+        ("ratelimit: \"default\";r=0;t=12\r\n", 12),
+        ("x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
+        ("x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 99999999\r\n", 600),
+        ("x-ratelimit-remaining: 0\r\n", 30),
+        ("x-ratelimit-remaining: 1\r\nx-ratelimit-reset: 9\r\n", 0),
+        ("x-ratelimit-remaining: no\r\n", 0),
+    ] {
+        let (address, _requests) = canned(answer("200 OK", headers, r#"{"id": 1}"#)).await;
+        let Door { codegen, store, clock, .. } = &door(address, ClassLimits::default()).await;
+        codegen.get_run(1).await.unwrap();
+        let freezes = store.freezes().await.unwrap();
+        let until = freezes.iter().map(|freeze| (freeze.class, freeze.until.since(clock.now()).as_secs()));
+        let wanted: Vec<_> = (seconds > 0).then_some((CallClass::Standard, seconds)).into_iter().collect();
+        assert_eq!(until.collect::<Vec<_>>(), wanted, "{headers}");
+        assert_eq!(codegen.get_run(1).await.is_ok(), seconds == 0, "{headers}");
+    }
 }
 
 #[tokio::test]
@@ -483,7 +507,7 @@ async fn a_trace_is_charged_to_its_own_window() {
     assert!(codegen.logs(5, true, 0, 100).await.is_err());
     assert!(codegen.get_run(5).await.is_err());
     let used: Vec<u32> = store.windows().await.unwrap().iter().map(|window| window.used).collect();
-    assert_eq!(used, [0, 1, 0, 0, 1]);
+    assert_eq!(used, [0, 2, 0, 0, 1], "and to the one that all calls of a token may share");
     let frozen: Vec<CallClass> = store.freezes().await.unwrap().iter().map(|freeze| freeze.class).collect();
     assert_eq!(frozen, [CallClass::Logs, CallClass::Standard]);
 }

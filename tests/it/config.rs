@@ -264,7 +264,7 @@ fn problems_of_variables_and_flags_name_them_and_no_value() {
             .env("HOOKRUN_CODEGEN__HEADROOM", "-1")
             .flag("--log-format", "log.format", "xml")
             .problems(),
-        "error: `codegen.headroom` must be a whole number from 0, but is a number
+        "error: `codegen.headroom` must be a whole number from 0, or a table of them by class, but is a number
   --> HOOKRUN_CODEGEN__HEADROOM
 
 error: `codegen.org_idd` is no setting
@@ -444,6 +444,15 @@ fn the_service_is_reached_safely() {
     let limits = url("https://codegen.example", "headroom = 2").unwrap().0.codegen.limits;
     assert_eq!((limits.create, limits.logs), (RateLimit::new(8, 60), RateLimit::new(58, 60)));
     assert_eq!(url("https://codegen.example", "headroom = 5").unwrap_err().len(), 1);
+    let left = "headroom = { create = 3, standard = 40 }";
+    let limits = url("https://codegen.example", left).unwrap().0.codegen.limits;
+    assert_eq!((limits.create, limits.standard), (RateLimit::new(7, 60), RateLimit::new(20, 30)));
+    assert_eq!((limits.setup_commands, limits.logs), (RateLimit::new(5, 60), RateLimit::new(60, 60)));
+    for wrong in
+        ["headroom = { standard = 60 }", "headroom = { creates = 1 }", "headroom = { logs = -1 }", "headroom = \"1\""]
+    {
+        assert_eq!(url("https://codegen.example", wrong).unwrap_err().len(), 1, "{wrong}");
+    }
 }
 
 #[test]

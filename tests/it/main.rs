@@ -44,4 +44,5 @@ mod webhook_payloads;
 mod webhook_signatures;
 mod webhook_support;
 mod webhook_verify;
+mod windows;
 mod worker;

@@ -90,6 +90,7 @@ async fn every_answer_is_what_the_document_says() {
         asked.insert(format!("post {template}"));
     }
     let run = "/api/v1/runs/{id}";
+    world.deny().await;
     for (template, path, body, status) in [
         ("/api/v1/jobs/{id}/approve", format!("/api/v1/jobs/{}/approve", story.running), "", 409),
         ("/api/v1/pause", "/api/v1/pause".to_owned(), r#"{"what": "rule:x", "for": "4h", "reason": "a look"}"#, 200),
@@ -98,6 +99,9 @@ async fn every_answer_is_what_the_document_says() {
         ("/api/v1/resume", "/api/v1/resume".to_owned(), r#"{"what": "all"}"#, 404),
         ("/api/v1/jobs/cancel", "/api/v1/jobs/cancel".to_owned(), r#"{"rule": "review-change"}"#, 200),
         ("/api/v1/jobs/cancel", "/api/v1/jobs/cancel".to_owned(), "{}", 400),
+        ("/api/v1/breakers/{name}/release", "/api/v1/breakers/access/release".to_owned(), "", 200),
+        ("/api/v1/breakers/{name}/release", "/api/v1/breakers/access/release".to_owned(), "", 404),
+        ("/api/v1/breakers/{name}/release", "/api/v1/breakers/moon/release".to_owned(), "", 404),
         ("/api/v1/notices/{id}/settle", "/api/v1/notices/none/settle".to_owned(), "", 404),
         ("/api/v1/subjects/reset-attempts", "/api/v1/subjects/reset-attempts".to_owned(), r#"{"subject": "s"}"#, 200),
         (&*format!("{run}/ban"), "/api/v1/runs/4711/ban".to_owned(), "", 200),

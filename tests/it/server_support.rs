@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hookrun::intake::{Door, Intake};
 use hookrun::model::acceptance::Acceptance;
 use hookrun::model::access::{AccessToken, Role};
+use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::Clock;
 use hookrun::model::decision::{GateRecord, Ruling, Verdict};
 use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
@@ -19,12 +20,12 @@ use hookrun::model::event::{Event, Kind, Subject};
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::JobRequest;
-use hookrun::model::limits::{CallClass, ClassLimits};
+use hookrun::model::limits::{CallClass, ClassLimits, Headroom};
 use hookrun::model::policy::{Cost, Policy, Terms};
 use hookrun::model::run::{Run, RunChange};
 use hookrun::rules::{Live, Places, compile};
 use hookrun::server::{Admin, AdminParts, RuleInForce, RulesInForce};
-use hookrun::store::{Release, Released, Store};
+use hookrun::store::{Release, Released, Slot, Store};
 use hookrun::webhook::SourceSpec;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,6 +84,17 @@ impl World {
         let unmatched = world.acceptance(Some(Kind::CommentCreated), HOSTILE, vec![verdict], vec![]);
         let denied = world.store.accept(unmatched).await.unwrap().delivery;
         (world, Story { running, uncertain, queued, held, denied })
+    }
+
+    /// A read is answered with 401, in a stranger's words.
+    pub(crate) async fn deny(&self) {
+        let Slot::Taken(call) = self.store.take_slots(&[CallClass::Standard], "test").await.unwrap() else {
+            panic!("a slot is free")
+        };
+        let denied = hookrun::store::Verdict::Denied(BreakerKind::Access);
+        let words = format!("the agent service answered 401: {HOSTILE}");
+        self.store.judge(&call, CallClass::Standard, denied, &words).await.unwrap();
+        self.store.end_call(&call).await.unwrap();
     }
 
     pub(crate) fn acceptance(
@@ -222,6 +234,7 @@ impl World {
                 }],
             }),
             cost: Some(Cost { per_run: 0.8, currency: "EUR".to_owned() }),
+            headroom: Headroom::all(1),
             metrics: Box::new(|| "hookrun_up 1\n".to_owned()),
         })
         .router()

@@ -24,9 +24,9 @@ pub use way::{Way, way};
 /// The windows that a job's call is charged to.
 pub fn classes(job: &Job) -> &'static [CallClass] {
     match job.action {
-        Action::Run | Action::Tell => &[CallClass::Create, CallClass::Standard],
-        Action::SetupCommands => &[CallClass::SetupCommands],
-        Action::Ban | Action::Unban => &[CallClass::Standard],
+        Action::Run | Action::Tell => CallClass::Create.charged(),
+        Action::SetupCommands => CallClass::SetupCommands.charged(),
+        Action::Ban | Action::Unban => CallClass::Standard.charged(),
     }
 }
 

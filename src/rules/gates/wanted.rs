@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Said, classes, inputs};
+use super::{Said, Way, classes, inputs, way};
 use crate::model::clock::Timestamp;
 use crate::model::gate::Snapshot;
 use crate::model::policy::Policy;
@@ -44,19 +44,33 @@ pub(super) fn pause(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value
     )
 }
 
-/// No class that the call needs may be frozen.
-pub(super) fn breaker(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
-    let freeze = snapshot
-        .freezes
+/// No breaker may be open for the call, unless it is to probe it, and no class that it needs may be frozen. Of several the
+/// one that lasts longest is named.
+pub(super) fn breaker(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
+    let (now, classes) = (snapshot.now, classes(&snapshot.job));
+    // Which way it goes is not known for certain before the last gate: where it is not, it is taken for a start.
+    let starts = !matches!(way(snapshot, policy), Some(Way::Resume(_) | Way::Ban(_) | Way::Unban(_)));
+    let (due, open): (Vec<_>, Vec<_>) = snapshot
+        .breakers
         .iter()
-        .filter(|freeze| freeze.until > snapshot.now && classes(&snapshot.job).contains(&freeze.class))
-        .max_by_key(|freeze| freeze.until);
-    match freeze {
-        None => (Said::Pass("no class is frozen".to_owned()), Map::new()),
-        Some(freeze) => (
-            Said::Wait(format!("{} calls are frozen: {}", freeze.class, freeze.reason), Some(freeze.until)),
-            inputs(json!({ "class": freeze.class, "until": freeze.until })),
-        ),
+        .filter(|breaker| breaker.concerns(classes, starts))
+        .partition(|breaker| breaker.wants_probe(now));
+    let breakers = open.iter().map(|breaker| {
+        let said = json!({ "breaker": breaker.name, "until": breaker.until });
+        (breaker.holds_until(now), breaker.says(), said)
+    });
+    let freezes = snapshot.freezes.iter().filter(|freeze| freeze.until > now && classes.contains(&freeze.class));
+    let freezes = freezes.map(|freeze| {
+        let said = json!({ "class": freeze.class, "until": freeze.until });
+        (Some(freeze.until), format!("{} calls are frozen: {}", freeze.class, freeze.reason), said)
+    });
+    let last = breakers.chain(freezes).max_by_key(|(until, ..)| until.map_or(i64::MAX, |at| at.0));
+    match (last, due.first()) {
+        (Some((until, reason, said)), _) => (Said::Wait(reason, until), inputs(said)),
+        (None, Some(due)) => {
+            (Said::Pass(format!("probes the breaker {}", due.name)), inputs(json!({ "breaker": due.name })))
+        }
+        (None, None) => (Said::Pass("no breaker is open and no class is frozen".to_owned()), Map::new()),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::items::{JobItem, text};
-use super::params::{Params, Told, span, words};
+use super::params::{Id, Params, Told, span, words};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
 use crate::model::pause::Pause;
@@ -188,6 +188,30 @@ pub(super) async fn resume(
         admin.resume(&caller, &what).await?;
     }
     Ok(Json(ResumeDone { what: what.spelled(), lifted: !wish.dry, held_back }))
+}
+
+/// A breaker that was released.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BreakerReleased {
+    /// `access`, `billing`, `not_found` or `outage`.
+    name: &'static str,
+    /// How many jobs wait in all; those that waited for it are looked at again.
+    waiting: u64,
+}
+
+/// Closes a breaker before its probe does. The next call that meets the same answer opens it again.
+#[utoipa::path(post, path = "/api/v1/breakers/{name}/release", operation_id = "releaseBreaker", tag = "acting",
+    params(("name" = String, Path, description = "`access`, `billing`, `not_found` or `outage`.")),
+    responses((status = 200, description = "It is closed.", body = BreakerReleased), Refusals))]
+pub(super) async fn release_breaker(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id,
+) -> Result<Json<BreakerReleased>, Refusal> {
+    let name = admin.release_breaker(&caller, &name).await?.as_str();
+    let counts = admin.store.counts().await?;
+    let waiting = counts.iter().find(|(state, _)| *state == JobState::Queued).map_or(0, |(_, count)| *count);
+    Ok(Json(BreakerReleased { name, waiting }))
 }
 
 /// Nothing can be asked for.

@@ -33,7 +33,7 @@ use super::problem::Problem;
     paths(
         status::status, deliveries::list, deliveries::one, jobs::list, jobs::one, runs::list, runs::one, rules::list,
         acts::retry, acts::cancel, acts::approve, acts::adopt, acts::absent,
-        brakes::pauses, brakes::pause, brakes::resume, brakes::cancel,
+        brakes::pauses, brakes::pause, brakes::resume, brakes::cancel, brakes::release_breaker,
         notices::list, notices::settle, notices::reset_attempts,
         run_acts::ban, run_acts::unban, run_acts::resume,
         dry::explain, dry::explain_given, dry::export, dry::replay, dry::replays, dry::diff, why::why,
@@ -97,6 +97,7 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/api/v1/pauses", get(brakes::pauses))
         .route("/api/v1/pause", post(brakes::pause))
         .route("/api/v1/resume", post(brakes::resume))
+        .route("/api/v1/breakers/{name}/release", post(brakes::release_breaker))
         .route("/api/v1/notices", get(notices::list))
         .route("/api/v1/notices/{id}/settle", post(notices::settle))
         .route("/api/v1/subjects/reset-attempts", post(notices::reset_attempts))

@@ -13,6 +13,8 @@ use super::items::{JobItem, RunItem, text};
 use super::notices::NoticeItem;
 use super::params::Params;
 use super::replicas::ReplicaItem;
+use crate::model::breaker::Breaker;
+use crate::model::clock::Timestamp;
 use crate::model::policy::Cost;
 use crate::model::problem::{Problem, Severity};
 use crate::server::admin::{Admin, RulesInForce};
@@ -53,6 +55,8 @@ pub(in crate::server) struct Status {
     pub windows: Vec<WindowItem>,
     /// The pauses in force.
     pub pauses: Vec<PauseItem>,
+    /// The breakers that are open.
+    pub breakers: Vec<BreakerItem>,
     /// Every limit of the rules in force with its use, the fullest first, at most 60. Of those that hold for each
     /// repository, subject or person alike, the three fullest.
     pub budgets: Vec<BudgetItem>,
@@ -76,7 +80,7 @@ pub(in crate::server) struct Status {
 pub(in crate::server) struct WindowItem {
     /// `create`, `standard`, `setup_commands`, `log_analysis` or `logs`.
     pub class: &'static str,
-    /// Slots there are.
+    /// Slots there are now.
     pub limit: u32,
     /// Length of the window in seconds.
     pub per_s: u64,
@@ -93,6 +97,48 @@ pub(in crate::server) struct WindowItem {
     /// Why it is frozen.
     #[schema(required)]
     pub reason: Option<String>,
+    /// Slots there are by the settings: more than `limit` while a 429 has taken some.
+    pub setting: u32,
+    /// Slots beside them that the settings leave to other users of the token.
+    pub headroom: u32,
+    /// That a 429 has taken slots, and when, in words; they come back by themselves.
+    #[schema(required)]
+    pub shrunk: Option<String>,
+}
+
+/// A breaker that is open: calls that are certain to fail are held back until a probe has shown that they do not.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct BreakerItem {
+    /// `access`, `billing`, `not_found` or `outage`.
+    pub name: &'static str,
+    /// The classes of calls that met it. Of `billing` and `not_found` only what would start a run waits.
+    pub classes: Vec<&'static str>,
+    /// What the service said.
+    pub reason: String,
+    /// Since when it is open.
+    #[schema(format = DateTime)]
+    pub since: String,
+    /// When the next probe goes; null when one is due.
+    #[schema(required, format = DateTime)]
+    pub until: Option<String>,
+    /// How many probes there were.
+    pub probes: u32,
+    /// Whether one is under way.
+    pub probing: bool,
+}
+
+impl BreakerItem {
+    pub(super) fn of(breaker: &Breaker, now: Timestamp) -> Self {
+        Self {
+            name: breaker.name.as_str(),
+            classes: breaker.classes.iter().map(|class| class.as_str()).collect(),
+            reason: breaker.reason.clone(),
+            since: breaker.since.to_rfc3339(),
+            until: text(breaker.holds_until(now)),
+            probes: breaker.probes,
+            probing: breaker.probing,
+        }
+    }
 }
 
 /// A limit with its use.
@@ -252,6 +298,7 @@ pub(super) async fn status(
         jobs: counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect(),
         windows: window_items(&windows),
         pauses: admin.store.pauses().await?.iter().map(PauseItem::from).collect(),
+        breakers: admin.store.breakers().await?.iter().map(|breaker| BreakerItem::of(breaker, now)).collect(),
         budgets: admin.budgets().await?.into_iter().map(BudgetItem::from).collect(),
         spending: admin.spending().await?.into(),
         notices: notices.items.into_iter().map(NoticeItem::from).collect(),
@@ -274,6 +321,9 @@ fn window_items(windows: &Windows) -> Vec<WindowItem> {
             next_free: text(window.used.next_free),
             frozen_until: text(window.freeze.as_ref().map(|freeze| freeze.until)),
             reason: window.freeze.as_ref().map(|freeze| freeze.reason.clone()),
+            setting: window.used.setting,
+            headroom: window.headroom,
+            shrunk: window.shrunk(),
         })
         .collect()
 }

@@ -22,6 +22,7 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/jobs/{id}/{act}", post(job))
         .route("/runs/{id}/{act}", post(run))
         .route("/pause", post(pause))
+        .route("/breakers/{name}/release", post(release_breaker))
         .route("/notices/{id}/settle", post(settle))
         .route("/subjects/reset-attempts", post(reset_attempts))
 }
@@ -126,6 +127,15 @@ pub(super) async fn resume(
     form: Form,
 ) -> Result<Redirect, Refusal> {
     admin.resume(&caller, &paused(form.get("what").unwrap_or_default())?).await?;
+    Ok(Redirect::to("/"))
+}
+
+async fn release_breaker(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id,
+) -> Result<Redirect, Refusal> {
+    admin.release_breaker(&caller, &name).await?;
     Ok(Redirect::to("/"))
 }
 

@@ -124,6 +124,7 @@ fn marks(view: &View) -> Value {
     context! {
         problems => mark(&view.problems),
         pauses => mark(&view.pauses),
+        breakers => mark(&view.breakers),
         notices => mark(&view.notices),
         held => mark(&view.held),
         tiles => mark(&view.tiles),

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::model::breaker::Breaker;
 use crate::model::clock::Timestamp;
 use crate::model::delivery::{DeliveryRecord, SourceKind};
 use crate::model::job::JobState;
@@ -33,6 +34,7 @@ const PERSON: &str = "For a person";
 pub(super) struct View {
     pub(super) problems: Vec<Trouble>,
     pub(super) pauses: Vec<Pause>,
+    pub(super) breakers: Vec<Breaker>,
     pub(super) notices: Vec<Notice>,
     pub(super) tiles: Vec<Tile>,
     pub(super) held: Jobs,
@@ -79,6 +81,9 @@ pub(super) struct WindowRow {
     pub(super) next_free: Option<Timestamp>,
     pub(super) frozen_until: Option<Timestamp>,
     pub(super) reason: Option<String>,
+    pub(super) headroom: u32,
+    pub(super) setting: u32,
+    pub(super) shrunk_at: Option<Timestamp>,
 }
 
 /// The first rules in force, and how many there are.
@@ -151,6 +156,7 @@ impl View {
             problems: admin.troubles(&counts, &windows, &alive),
             tiles,
             pauses: admin.store.pauses().await?,
+            breakers: admin.store.breakers().await?,
             notices: admin.store.notices(true, &page).await?.items,
             held: Jobs { total: total(&[Held]), items: newest(admin, vec![Held]).await? },
             running: Jobs { total: total(&active), items: newest(admin, active.to_vec()).await? },
@@ -219,6 +225,9 @@ impl From<Window> for WindowRow {
             next_free: used.next_free,
             frozen_until,
             reason,
+            headroom: window.headroom,
+            setting: used.setting,
+            shrunk_at: used.shrunk_at,
         }
     }
 }

@@ -11,12 +11,17 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { version: 1, sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"), postgres: "" },
     Step {
         version: 2,
         sqlite: include_str!("../../../migrations/sqlite/0002_rules.sql"),
         postgres: include_str!("../../../migrations/postgres/0002_rules.sql"),
+    },
+    Step {
+        version: 3,
+        sqlite: include_str!("../../../migrations/sqlite/0003_breakers.sql"),
+        postgres: include_str!("../../../migrations/postgres/0003_breakers.sql"),
     },
     Step {
         version: 4,

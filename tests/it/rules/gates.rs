@@ -33,7 +33,7 @@ fn snapshot() -> Snapshot {
         revision: 1,
         ..Job::default()
     };
-    let window = |class, limit| WindowUse { class, used: 0, limit, next_free: None };
+    let window = WindowUse::empty;
     Snapshot {
         job,
         now: Timestamp(1_000),
@@ -141,9 +141,9 @@ fn one_unfinished_run_per_subject() {
 #[test]
 fn a_full_window_waits_for_the_slot_that_frees_last() {
     let mut full = snapshot();
-    full.windows[0] = WindowUse { class: CallClass::Create, used: 10, limit: 10, next_free: Some(Timestamp(5_000)) };
+    full.windows[0] = WindowUse { used: 10, next_free: Some(Timestamp(5_000)), ..full.windows[0] };
     answers(&full, "window", &wait("all 10 slots of create calls are used", Some(5_000)));
-    full.windows[1] = WindowUse { class: CallClass::Standard, used: 60, limit: 60, next_free: Some(Timestamp(4_000)) };
+    full.windows[1] = WindowUse { used: 60, next_free: Some(Timestamp(4_000)), ..full.windows[1] };
     answers(&full, "window", &wait("all 10 slots of create calls are used", Some(5_000)));
     full.windows[1].next_free = None;
     answers(&full, "window", &wait("all 60 slots of standard calls are used", None));

@@ -196,6 +196,8 @@ async fn a_service_that_does_not_answer_is_asked_less_often_and_loses_nothing() 
     bench.advance(6);
     let mut waits = Vec::new();
     for _ in 0..4 {
+        // Whoever the token belongs to is told: the service is there.
+        bench.worker.probe_tick().await.unwrap();
         bench.fault(Call::List, Fault::Error { status: 502, when: When::Before });
         let again = follow(&bench).await.unwrap();
         let wait = again.since(bench.clock.now());

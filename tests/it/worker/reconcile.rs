@@ -75,6 +75,11 @@ async fn a_list_that_cannot_be_read_proves_nothing() {
         let again = bench.worker.reconcile_tick().await.unwrap().unwrap();
         assert_eq!(bench.state(&job).await, JobState::Uncertain, "{fault:?}");
         bench.clock.advance(again.since(bench.clock.now()));
+        // An organisation that may not be read stops everything until a probe has read it.
+        if let [breaker] = &bench.store.breakers().await.unwrap()[..] {
+            bench.clock.advance(breaker.until.since(bench.clock.now()));
+            bench.worker.probe_tick().await.unwrap();
+        }
         reconcile(&bench).await;
         assert_eq!(bench.state(&job).await, JobState::Running, "{fault:?}");
     }
