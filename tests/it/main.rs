@@ -6,6 +6,7 @@ mod config;
 mod config_file;
 mod daemon;
 mod database;
+mod fuzz;
 mod generated;
 mod intake;
 mod knowing;
