@@ -100,7 +100,7 @@ pub(super) fn seed(usual: u64) -> u64 {
     std::env::var("HOOKRUN_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// How many days are simulated: `HOOKRUN_TEST_DAYS` whole busy ones, else one with a few bursts.
+/// How many days are simulated: `HOOKRUN_TEST_DAYS` of them, a burst an hour, else one with two bursts.
 pub(super) fn days() -> Option<u64> {
     std::env::var("HOOKRUN_TEST_DAYS").ok().and_then(|text| text.parse().ok())
 }
