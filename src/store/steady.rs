@@ -10,7 +10,7 @@ use crate::model::limits::CallClass;
 /// Smaller differences are how exactly the two can be read, and the slow correction of a good clock.
 const LEAST: Duration = Duration::from_secs(2);
 
-/// What was kept: the count, how far it had come, and the time by the clock then.
+/// What was kept: how far the count had come, the time by the clock then, and which count it was.
 const NAME: &str = "steady";
 
 /// Compares the clock with the machine's own count of time as a process before this one found them, and moves what stands in
@@ -46,7 +46,7 @@ pub(super) async fn set_right(tx: &mut Tx, clock: &dyn Clock) -> Result<()> {
     }
     query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
         .bind(NAME)
-        .bind(format!("{} {} {}", steady.name, steady.at.as_millis(), now.0).into_bytes())
+        .bind(format!("{} {} {}", steady.at.as_millis(), now.0, steady.name).into_bytes())
         .execute(tx)
         .await?;
     Ok(())
@@ -54,8 +54,8 @@ pub(super) async fn set_right(tx: &mut Tx, clock: &dyn Clock) -> Result<()> {
 
 /// By how many milliseconds the clock was set forward, or back if it is negative; `None` when that cannot be told.
 fn moved(kept: &str, steady: &Steady, now: Timestamp) -> Option<i64> {
-    let mut parts = kept.split(' ');
-    let (name, at, then) = (parts.next()?, parts.next()?.parse::<i64>().ok()?, parts.next()?.parse::<i64>().ok()?);
+    let mut parts = kept.splitn(3, ' ');
+    let (at, then, name) = (parts.next()?.parse::<i64>().ok()?, parts.next()?.parse::<i64>().ok()?, parts.next()?);
     let passed = i64::try_from(steady.at.as_millis()).ok()? - at;
     if name != steady.name || passed < 0 {
         return None;

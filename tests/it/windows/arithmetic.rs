@@ -4,6 +4,7 @@ use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::store::{CallId, Slot};
 use proptest::prelude::*;
 
+use crate::database::Database;
 use super::world::{SetClock, open};
 
 /// A step of a schedule.
@@ -65,8 +66,8 @@ async fn play(steps: Vec<Step>, narrow: (u32, u64), wide: (u32, u64)) -> Result<
         ..ClassLimits::default()
     };
     let windows = [(wide.0 as usize, wide.1 * 1000), (narrow.0 as usize, narrow.1 * 1000)];
-    let (clock, folder) = (SetClock::new(false), tempfile::tempdir().unwrap());
-    let mut store = open(&folder, limits, clock.clone()).await;
+    let (clock, database) = (SetClock::new(false), Database::new().await);
+    let mut store = open(&database, limits, clock.clone()).await;
     let mut calls: Vec<Known> = Vec::new();
     let mut until = None;
     for step in steps {
@@ -86,7 +87,7 @@ async fn play(steps: Vec<Step>, narrow: (u32, u64), wide: (u32, u64)) -> Result<
             Step::Restart => {
                 store.close().await.unwrap();
                 drop(store);
-                store = open(&folder, limits, clock.clone()).await;
+                store = open(&database, limits, clock.clone()).await;
                 // What was under way may arrive until its caller would have given up, but for no longer than a window.
                 for call in calls.iter_mut().filter(|call| call.ended[0].is_none()) {
                     call.ended = windows.map(|(_, per)| Some((call.began + per).max(now)));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::store::{CallId, Slot, Store};
 
+use crate::database::Database;
 use super::limiter::{Endpoint, Kind, Limiter};
 use super::world::{Dice, SetClock, days, open, seed};
 
@@ -73,7 +74,7 @@ impl Ideal {
 
 struct Day {
     clock: Arc<SetClock>,
-    folder: tempfile::TempDir,
+    database: Database,
     store: Option<Store>,
     dice: Dice,
     limiter: Limiter,
@@ -95,11 +96,11 @@ struct Day {
 impl Day {
     async fn new(kind: Kind, seed: u64, exact: bool) -> Self {
         let clock = SetClock::new(true);
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder, ClassLimits::default(), clock.clone()).await;
+        let database = Database::new().await;
+        let store = open(&database, ClassLimits::default(), clock.clone()).await;
         Self {
             clock,
-            folder,
+            database,
             store: Some(store),
             dice: Dice(seed),
             limiter: Limiter::new(kind),
@@ -249,7 +250,7 @@ impl Day {
                 self.at(up, Event::Up);
             }
             Event::Up => {
-                self.store = Some(open(&self.folder, ClassLimits::default(), self.clock.clone()).await);
+                self.store = Some(open(&self.database, ClassLimits::default(), self.clock.clone()).await);
                 self.look().await;
             }
         }

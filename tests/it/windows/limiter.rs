@@ -58,7 +58,10 @@ impl Limiter {
     /// Whether a call that arrives now, in milliseconds, is let through. A refused one is not counted.
     pub(crate) fn lets(&mut self, endpoint: Endpoint, now: u64) -> bool {
         let (count, per) = endpoint.documented();
-        let shared = format!("{count}/{per}");
+        let shared = match endpoint {
+            Endpoint::Resume | Endpoint::List | Endpoint::Get => "others".to_owned(),
+            own => format!("{own:?}"),
+        };
         let windows = match self.kind {
             Kind::Sliding | Kind::Fixed | Kind::FixedFromFirst => vec![(shared, count, per)],
             Kind::PerToken => vec![(shared, count, per), ("token".to_owned(), 60, 30_000)],

@@ -1,14 +1,15 @@
 //! Somebody else uses the token: 429s that our counting could not foresee, and what we make of them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hookrun::model::gate::WindowUse;
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::store::{CallId, Slot, Store};
 
-use super::limiter::{Endpoint, Kind, Limiter};
+use crate::database::Database;
 use super::world::{Dice, SetClock, open, seed};
 
 const MINUTE: u64 = 60_000;
@@ -27,8 +28,8 @@ async fn take(store: &Store) -> CallId {
 
 #[tokio::test]
 async fn a_429_takes_slots_once_for_all_calls_of_a_burst_and_is_remembered() {
-    let (clock, folder) = (SetClock::new(false), tempfile::tempdir().unwrap());
-    let store = open(&folder, ClassLimits::default(), clock.clone()).await;
+    let (clock, database) = (SetClock::new(false), Database::new().await);
+    let store = open(&database, ClassLimits::default(), clock.clone()).await;
     let mut calls = Vec::new();
     for _ in 0..10 {
         calls.push(take(&store).await);
@@ -46,7 +47,7 @@ async fn a_429_takes_slots_once_for_all_calls_of_a_burst_and_is_remembered() {
 
     store.close().await.unwrap();
     drop(store);
-    let store = open(&folder, ClassLimits::default(), clock.clone()).await;
+    let store = open(&database, ClassLimits::default(), clock.clone()).await;
     assert_eq!(create(&store).await.limit, 9);
     // One window of silence that it asked for, and one that is quiet.
     clock.go_to(500 + 2 * MINUTE - 1);
@@ -58,8 +59,8 @@ async fn a_429_takes_slots_once_for_all_calls_of_a_burst_and_is_remembered() {
 
 #[tokio::test]
 async fn one_slot_is_always_left() {
-    let (clock, folder) = (SetClock::new(false), tempfile::tempdir().unwrap());
-    let store = open(&folder, ClassLimits::default(), clock.clone()).await;
+    let (clock, database) = (SetClock::new(false), Database::new().await);
+    let store = open(&database, ClassLimits::default(), clock.clone()).await;
     let mut left = Vec::new();
     for round in 1..8 {
         clock.go_to(round * MINUTE + round);
@@ -71,68 +72,58 @@ async fn one_slot_is_always_left() {
     assert_eq!(*left.last().unwrap(), 1, "{left:?}");
 }
 
-/// What comes of hours with always something to send, while somebody else uses so many of ten creates a minute.
+/// What comes of hours with always something to send, while somebody else takes so many of ten creates a minute whatever we
+/// do.
 struct Shared {
     /// Of ours, by the hour.
     let_through: Vec<usize>,
     refused: Vec<usize>,
     store: Store,
-    clock: std::sync::Arc<SetClock>,
-    _folder: tempfile::TempDir,
+    clock: Arc<SetClock>,
+    database: Database,
 }
 
-async fn share(others: u64, hours: u64, seed: u64) -> Shared {
-    let (clock, folder, mut dice) = (SetClock::new(false), tempfile::tempdir().unwrap(), Dice(seed));
-    let store = open(&folder, ClassLimits::default(), clock.clone()).await;
-    let mut limiter = Limiter::new(Kind::Sliding);
-    // What happens when: an answer to a call of ours, a call of somebody else, or a look for a slot.
-    let mut events = BinaryHeap::from([Reverse((0, 2, 0))]);
-    for minute in 0..hours * 60 {
-        for call in 0..others {
-            events.push(Reverse((minute * MINUTE + call * MINUTE / others, 1, 0)));
-        }
-    }
-    let mut sent: Vec<(CallId, bool)> = Vec::new();
+async fn share(others: usize, hours: u64, seed: u64) -> Shared {
+    let (clock, database, mut dice) = (SetClock::new(false), Database::new().await, Dice(seed));
+    let store = open(&database, ClassLimits::default(), clock.clone()).await;
+    let mut arrived: VecDeque<u64> = VecDeque::new();
+    // When there is an answer, by the number of the call, or a look for a slot.
+    let mut events = BinaryHeap::from([Reverse((0, None))]);
     let mut looks = BTreeSet::new();
+    let mut sent: Vec<(CallId, bool)> = Vec::new();
     let (mut let_through, mut refused) = (vec![0; hours as usize], vec![0; hours as usize]);
-    while let Some(Reverse((now, what, call))) = events.pop() {
-        if now >= hours * 60 * MINUTE {
-            break;
-        }
+    while let Some(Reverse((now, answer))) = events.pop().filter(|Reverse((now, _))| *now < hours * 60 * MINUTE) {
         clock.go_to(now);
-        match what {
-            0 => {
-                let (id, was_let) = &sent[call];
-                if !was_let {
-                    store.limited(id, CallClass::Create, WINDOW, "429").await.unwrap();
-                }
-                store.end_call(id).await.unwrap();
+        if let Some(call) = answer {
+            let (id, was_let): &(CallId, bool) = &sent[call];
+            if !was_let {
+                store.limited(id, CallClass::Create, WINDOW, "429").await.unwrap();
             }
-            1 => drop(limiter.lets(Endpoint::Create, now)),
-            _ => {}
+            store.end_call(id).await.unwrap();
         }
-        if what == 1 {
-            continue;
-        }
-        loop {
+        let until = loop {
             match store.take_slots(CallClass::Create.charged(), "job").await.unwrap() {
+                Slot::Full { until, .. } => break until,
                 Slot::Taken(id) => {
-                    let was_let = limiter.lets(Endpoint::Create, now);
+                    while arrived.front().is_some_and(|at| at + MINUTE <= now) {
+                        arrived.pop_front();
+                    }
+                    let was_let = arrived.len() < 10 - others;
+                    if was_let {
+                        arrived.push_back(now);
+                    }
                     let of_hour = if was_let { &mut let_through } else { &mut refused };
                     of_hour[(now / MINUTE / 60) as usize] += 1;
-                    events.push(Reverse((now + dice.between(10, 2_000), 0, sent.len())));
+                    events.push(Reverse((now + dice.between(10, 2_000), Some(sent.len()))));
                     sent.push((id, was_let));
                 }
-                Slot::Full { until, .. } => {
-                    if let Some(until) = until.map(|at| clock.time_of(at)).filter(|at| looks.insert(*at)) {
-                        events.push(Reverse((until, 2, 0)));
-                    }
-                    break;
-                }
             }
+        };
+        if let Some(until) = until.map(|at| clock.time_of(at)).filter(|at| looks.insert(*at)) {
+            events.push(Reverse((until, None)));
         }
     }
-    Shared { let_through, refused, store, clock, _folder: folder }
+    Shared { let_through, refused, store, clock, database }
 }
 
 #[tokio::test]
@@ -140,8 +131,9 @@ async fn what_others_leave_is_used_with_few_429s_and_comes_back_when_they_are_go
     let seed = seed(7);
     println!("HOOKRUN_TEST_SEED={seed}");
     for others in [3, 7] {
-        let Shared { let_through, refused, store, clock, .. } = share(others, 4, seed).await;
-        let ours = (10 - others) as usize * 60;
+        let Shared { let_through, refused, store, clock, database } = share(others, 4, seed).await;
+        println!("{others} others: let through {let_through:?}, refused {refused:?}");
+        let ours = (10 - others) * 60;
         for (hour, (through, refused)) in let_through.iter().zip(&refused).enumerate().skip(1) {
             assert!(through * 100 >= ours * 75, "seed {seed}, {others} others, hour {hour}: {through} of {ours}");
             assert!(
@@ -153,12 +145,13 @@ async fn what_others_leave_is_used_with_few_429s_and_comes_back_when_they_are_go
         // They are gone; the slowest that all can come back is ten steps of sixteen windows.
         clock.go_to(clock.time() + 161 * MINUTE);
         assert_eq!(create(&store).await.limit, 10);
+        drop(database);
     }
 }
 
 #[tokio::test]
 async fn alone_nothing_is_ever_taken() {
-    let Shared { let_through, refused, store, .. } = share(0, 1, seed(8)).await;
+    let Shared { let_through, refused, store, database: _database, .. } = share(0, 1, seed(8)).await;
     assert_eq!((refused[0], create(&store).await.shrunk_at), (0, None));
     assert!(let_through[0] >= 570, "{let_through:?}");
 }

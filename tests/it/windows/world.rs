@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use hookrun::model::clock::{Clock, Steady, Timestamp};
 use hookrun::model::limits::ClassLimits;
-use hookrun::store::{Store, StoreError, StoreOptions};
+use hookrun::store::{Store, StoreError};
 
+use crate::database::Database;
 use crate::support::START;
 
-/// Opens the store of a folder, as a new process would: the one place in which these tests do so.
-pub(super) async fn open(folder: &tempfile::TempDir, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
-    let url = format!("sqlite:{}", folder.path().join("hookrun.db").display());
+/// Opens the store of a database, as a new process would: the one place in which these tests do so.
+pub(super) async fn open(database: &Database, limits: ClassLimits, clock: Arc<dyn Clock>) -> Store {
     loop {
-        match Store::open(StoreOptions { url: url.clone(), limits }, clock.clone()).await {
+        match database.open(limits, clock.clone()).await {
             // What the process before had begun is still being let go.
             Err(StoreError::Owned { .. }) => tokio::task::yield_now().await,
             other => return other.unwrap(),
@@ -100,7 +100,7 @@ pub(super) fn seed(usual: u64) -> u64 {
     std::env::var("HOOKRUN_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// How many days are simulated: `HOOKRUN_TEST_DAYS` whole busy ones, else one with a few bursts.
+/// How many days are simulated: `HOOKRUN_TEST_DAYS` of them, a burst an hour, else one with two bursts.
 pub(super) fn days() -> Option<u64> {
     std::env::var("HOOKRUN_TEST_DAYS").ok().and_then(|text| text.parse().ok())
 }
