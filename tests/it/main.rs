@@ -9,6 +9,7 @@ mod generated;
 mod intake;
 mod knowing;
 mod lifecycle;
+mod memory;
 mod month;
 mod operate;
 mod readme;
