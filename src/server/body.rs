@@ -8,9 +8,11 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use tokio::time::error::Elapsed;
 
 use super::budget::{Budget, Holding};
+use super::gather::Gather;
 use super::problem::Refusal;
 
 const MIB: usize = 1024 * 1024;
@@ -57,7 +59,7 @@ impl BodyReader {
     /// Reads the whole body.
     pub(super) async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<Arrived, Refusal> {
         let refusal = match self.begin(headers) {
-            Ok(holding) => match tokio::time::timeout(self.limits.timeout, self.collect(&mut body, holding)).await {
+            Ok((gather, holding)) => match self.in_time(self.collect(&mut body, gather, holding)).await {
                 Ok(Ok(arrived)) => return Ok(arrived),
                 Ok(Err(refusal)) => refusal,
                 Err(_) => return Err(Refusal::TooSlow),
@@ -71,7 +73,11 @@ impl BodyReader {
         Err(refusal)
     }
 
-    fn begin(&self, headers: &HeaderMap) -> Result<Holding, Refusal> {
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        tokio::time::timeout(self.limits.timeout, work).await
+    }
+
+    fn begin(&self, headers: &HeaderMap) -> Result<(Gather, Holding), Refusal> {
         let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if !headers.get_all(CONTENT_ENCODING).iter().all(plain) {
             return Err(Refusal::UnsupportedMediaType("compressed bodies are not taken".into()));
@@ -81,29 +87,26 @@ impl BodyReader {
         if announced.is_some_and(|bytes: u64| bytes > self.limits.max_body as u64) {
             return Err(Refusal::TooLarge(self.limits.max_body));
         }
-        Ok(self.budget.begin(announced))
+        let size = announced.map_or(self.limits.max_body, |bytes| bytes as usize);
+        Ok((Gather::begin(size), self.budget.begin(announced)))
     }
 
-    async fn collect(&self, body: &mut Body, mut holding: Holding) -> Result<Arrived, Refusal> {
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+    async fn collect(&self, body: &mut Body, mut gather: Gather, mut holding: Holding) -> Result<Arrived, Refusal> {
         while let Some(piece) = next_piece(body).await? {
-            if first.len() + rest.len() + piece.len() > self.limits.max_body {
+            if gather.len() + piece.len() > self.limits.max_body {
                 return Err(Refusal::TooLarge(self.limits.max_body));
             }
             if !holding.grow(piece.len()) {
-                return Err(Refusal::Busy { retry_after_s: 5, cause: "too many bytes in flight".into() });
+                return Err(busy("too many bytes in flight"));
             }
-            // Most bodies come in one piece, which is then not copied.
-            if first.is_empty() {
-                first = piece;
-            } else {
-                rest.extend_from_slice(&piece);
-            }
+            gather.add(piece).map_err(|error| busy(&format!("no memory for a body: {error}")))?;
         }
-        let bytes = if rest.is_empty() { first } else { [first, rest.freeze()].concat().into() };
-        Ok(Arrived { bytes, holding })
+        Ok(Arrived { bytes: gather.end(), holding })
     }
+}
+
+fn busy(cause: &str) -> Refusal {
+    Refusal::Busy { retry_after_s: 5, cause: cause.to_owned() }
 }
 
 /// The next bytes of the body; `None` at its end.

@@ -16,6 +16,7 @@ mod body;
 mod brakes;
 mod budget;
 mod budgets;
+mod gather;
 mod guard;
 mod metrics;
 mod overview;

@@ -1,12 +1,15 @@
 //! One verified request of a source, ready to be understood.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::parsed::Parsed;
 use super::refusal::Refusal;
 use super::source::SourceSpec;
-use super::{body, headers};
+use super::{form, headers};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::SourceKind;
 
@@ -26,6 +29,7 @@ pub struct Delivery {
     body: Bytes,
     body_sha256: String,
     payload: Bytes,
+    parsed: Arc<Parsed>,
     received_at: Timestamp,
 }
 
@@ -61,10 +65,10 @@ impl Delivery {
         headers::telling_once(headers)?;
         let payload = match headers::content_type(headers, source.kind)? {
             headers::ContentType::Json => body.clone(),
-            headers::ContentType::Form => body::form_payload(&body).map_err(Refusal::bad)?.into(),
+            headers::ContentType::Form => form::form_payload(&body).map_err(Refusal::bad)?.into(),
         };
         let event_header = headers::event(headers, source.kind)?;
-        body::check(&payload).map_err(Refusal::bad)?;
+        let parsed = Parsed::read(source.kind, &payload).map_err(Refusal::bad)?;
         Ok(Self {
             source: source.name.clone(),
             kind: source.kind,
@@ -78,6 +82,7 @@ impl Delivery {
             body_sha256: hex::encode(Sha256::digest(&body)),
             body,
             payload,
+            parsed: Arc::new(parsed),
             received_at,
         })
     }
@@ -140,6 +145,11 @@ impl Delivery {
     /// The JSON text: the body, or what its form field held.
     pub fn payload(&self) -> &Bytes {
         &self.payload
+    }
+
+    /// The payload as it was read.
+    pub(super) fn parsed(&self) -> &Parsed {
+        &self.parsed
     }
 
     /// When it arrived.

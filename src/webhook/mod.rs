@@ -4,13 +4,14 @@
 //! tells. Time is a parameter, nothing is read or written. One folder per host; a new event of a host is a new
 //! function there.
 
-mod body;
 mod delivery;
+mod form;
 mod github;
 mod gitlab;
 mod headers;
 mod jira;
 mod mentions;
+mod parsed;
 mod refusal;
 pub mod signature;
 mod source;

@@ -1,22 +1,87 @@
-//! Typed reading that no body can break: a field of the wrong type counts as missing, of a key that occurs twice the
-//! last value counts, and what is not asked for is skipped without being stored.
+//! Typed reading that no body can break, in one pass: a field of the wrong type counts as missing, of a key that occurs
+//! twice the last value counts, and what is not asked for is checked to its last byte without being stored.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// No text is taken longer than this; the hosts' own limits for what people write lie far below.
 const MAX_TEXT_BYTES: usize = 256 * 1024;
 /// No list is taken longer than this.
 const MAX_LIST: usize = 1000;
 
-/// Reads a checked payload; fails only where it is no JSON object.
+/// Reads a payload and checks every byte of it: valid UTF-8, one JSON object and nothing after it, at most 127 deep, every
+/// string and number readable, also in what `T` does not ask for.
 pub(super) fn read<T: Object>(payload: &[u8]) -> Result<T, String> {
-    let text = std::str::from_utf8(payload).map_err(|problem| problem.to_string())?;
-    let Slot(object) = serde_json::from_str::<Slot<Option<T>>>(text).map_err(|problem| problem.to_string())?;
-    object.ok_or_else(|| "the payload is no object".to_owned())
+    let text = std::str::from_utf8(payload).map_err(|_| "the body is not valid UTF-8".to_owned())?;
+    // The parser itself stops at a nesting of 128.
+    serde_json::from_str::<Whole<T>>(text)
+        .map(|Whole(object)| object)
+        .map_err(|problem| format!("the body is no JSON object: {problem}"))
+}
+
+/// A whole payload, which must be an object.
+struct Whole<T>(T);
+
+impl<'de, T: Object> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOnly<T>(PhantomData<T>);
+        impl<'de, T: Object> Visitor<'de> for ObjectOnly<T> {
+            type Value = Whole<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Whole<T>, A::Error> {
+                T::from_map(map).map(Whole)
+            }
+        }
+        deserializer.deserialize_map(ObjectOnly(PhantomData))
+    }
+}
+
+/// A value that is not asked for. Serde's own `IgnoredAny` would let through what is no text and no number.
+pub(super) struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skipped {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// A struct that is read from a JSON object; made by [`objects!`].
@@ -36,11 +101,11 @@ pub(super) trait Field: Default {
         Self::default()
     }
     fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Skipped, Skipped>()?.is_some() {}
         Ok(Self::default())
     }
     fn from_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         Ok(Self::default())
     }
 }
@@ -174,11 +239,11 @@ impl Field for Option<Present> {
         Some(Present)
     }
     fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        while map.next_entry::<Skipped, Skipped>()?.is_some() {}
         Ok(Some(Present))
     }
     fn from_seq<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         Ok(Some(Present))
     }
 }
@@ -201,7 +266,7 @@ where
                 None => return Ok(list),
             }
         }
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        while seq.next_element::<Skipped>()?.is_some() {}
         Ok(list)
     }
 }
@@ -221,7 +286,7 @@ macro_rules! objects {
                         object.$field = map.next_value::<$crate::webhook::tolerant::Slot<$type>>()?.0;
                         continue;
                     })*
-                    map.next_value::<::serde::de::IgnoredAny>()?;
+                    map.next_value::<$crate::webhook::tolerant::Skipped>()?;
                 }
                 Ok(object)
             }

@@ -1,11 +1,11 @@
 //! What a delivery says: its events, and what it adds to what is known.
 
 use super::delivery::Delivery;
-use super::mentions;
+use super::parsed::Parsed;
 use super::tolerant::Id;
 use super::words::{is_agent, is_zero};
+use super::{github, gitlab, jira, mentions};
 use crate::model::acceptance::AttemptReset;
-use crate::model::delivery::SourceKind;
 use crate::model::event::{Check, Event, Kind, Origin, Subject};
 use crate::model::subject::{CheckUpdate, Facts, SubjectUpdate};
 
@@ -44,10 +44,10 @@ pub struct Understood {
 
 /// Reads what a delivery says. Never fails: what makes no sense is told as [`Reading::NotUnderstood`].
 pub fn understand(delivery: &Delivery) -> Understood {
-    let told = match delivery.kind() {
-        SourceKind::Github => super::github::tell(delivery),
-        SourceKind::Gitlab => super::gitlab::tell(delivery),
-        SourceKind::Jira => super::jira::tell(delivery),
+    let told = match delivery.parsed() {
+        Parsed::Github(body) => github::tell(delivery, body),
+        Parsed::Gitlab(body) => gitlab::tell(delivery, body),
+        Parsed::Jira(body) => jira::tell(delivery, body),
     };
     told.unwrap_or_else(|NotUnderstood { native, reason }| Understood {
         native,

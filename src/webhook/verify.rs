@@ -6,10 +6,10 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use super::headers::{self, GITLAB_TOKEN, HUB_SIGNATURE, HUB_SIGNATURE_256};
 use super::headers::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use super::parsed::Parsed;
 use super::refusal::Refusal;
 use super::signature::{self, Standard};
 use super::source::{Auth, NamedSecret, SourceSpec};
-use super::tolerant::{self, Int};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::SourceKind;
 
@@ -38,7 +38,7 @@ pub fn verify(
         Auth::Unsigned => "",
     };
     let delivery = Delivery::read(source, headers, body.clone(), label.to_owned(), received_wall)?;
-    if source.kind == SourceKind::Jira && delivery.signed() {
+    if delivery.signed() {
         check_age(source, &delivery)?;
     }
     Ok(delivery)
@@ -106,15 +106,11 @@ fn token<'a>(
     })
 }
 
-tolerant::objects! {
-    struct Signed { timestamp: Option<Int> }
-}
-
 /// Jira signs no header; its body carries the time, in milliseconds as a number or text, in most events.
 fn check_age(source: &SourceSpec, delivery: &Delivery) -> Result<(), Refusal> {
     let Some(max_age) = source.max_age else { return Ok(()) };
-    let signed: Signed = tolerant::read(delivery.payload()).map_err(Refusal::bad)?;
-    let Some(Int(at)) = signed.timestamp else { return Ok(()) };
+    let Parsed::Jira(body) = delivery.parsed() else { return Ok(()) };
+    let Some(at) = body.timestamp() else { return Ok(()) };
     let apart = delivery.received_at().0.abs_diff(at);
     if u128::from(apart) <= max_age.as_millis() { Ok(()) } else { Err(Refusal::Stale) }
 }

@@ -11,6 +11,7 @@ mod generated;
 mod intake;
 mod knowing;
 mod lifecycle;
+mod memory;
 mod month;
 mod moving;
 mod operate;

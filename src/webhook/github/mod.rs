@@ -19,17 +19,24 @@ use crate::model::event::Person;
 /// access to the repository (docs.github.com, "Repository roles for an organization").
 const OPEN_TO_STRANGERS: [&str; 4] = ["opened", "synchronize", "submitted", "created"];
 
+/// The payload of a delivery, as far as it is read.
+#[derive(Debug)]
+pub(super) struct Body(Payload);
+
+/// Reads a payload and checks every byte of it.
+pub(super) fn read(payload: &[u8]) -> Result<Body, String> {
+    tolerant::read(payload).map(Body)
+}
+
 /// Tells what a GitHub delivery says.
-pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
+pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understood, NotUnderstood> {
     let event = delivery.fixed_event().or(delivery.event_header()).unwrap_or_default();
-    let payload: Payload =
-        tolerant::read(delivery.payload()).map_err(|reason| NotUnderstood::new(&format!("github:{event}"), reason))?;
     let native = match &payload.action {
         Some(action) if !matches!(event, "ping" | "push" | "status") => format!("github:{event}.{action}"),
         _ => format!("github:{event}"),
     };
-    fits(event, &payload).map_err(|reason| NotUnderstood::new(&native, reason))?;
-    let mut telling = Telling::new(delivery, &native, host(&payload));
+    fits(event, payload).map_err(|reason| NotUnderstood::new(&native, reason))?;
+    let mut telling = Telling::new(delivery, &native, host(payload));
     if event == "ping" {
         return Ok(telling.ping());
     }
@@ -40,23 +47,23 @@ pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
     telling.event.actor = payload.sender.as_ref().and_then(person);
     let ask = Ask { event, action: payload.action.as_deref().unwrap_or_default(), native: &native, delivery };
     match event {
-        "check_run" => ci::check_run(&ask, &payload, &mut telling)?,
-        "check_suite" => ci::check_suite(&ask, &payload, &mut telling)?,
-        "workflow_run" => ci::workflow_run(&ask, &payload, &mut telling)?,
-        "workflow_job" => ci::workflow_job(&ask, &payload, &mut telling)?,
-        "status" => ci::status(&ask, &payload, &mut telling)?,
-        "pull_request" => change::pull_request(&ask, &payload, &mut telling)?,
-        "pull_request_review" => change::review(&ask, &payload, &mut telling)?,
-        "pull_request_review_comment" => change::review_comment(&ask, &payload, &mut telling)?,
-        "pull_request_review_thread" => change::thread(&ask, &payload, &mut telling)?,
-        "issues" => issue::issues(&ask, &payload, &mut telling)?,
-        "issue_comment" => issue::comment(&ask, &payload, &mut telling)?,
-        "commit_comment" => code::commit_comment(&ask, &payload, &mut telling)?,
-        "push" => code::push(&ask, &payload, &mut telling)?,
-        "deployment_status" => code::deployment_status(&ask, &payload, &mut telling)?,
-        "repository" => code::repository(&ask, &payload, &mut telling)?,
+        "check_run" => ci::check_run(&ask, payload, &mut telling)?,
+        "check_suite" => ci::check_suite(&ask, payload, &mut telling)?,
+        "workflow_run" => ci::workflow_run(&ask, payload, &mut telling)?,
+        "workflow_job" => ci::workflow_job(&ask, payload, &mut telling)?,
+        "status" => ci::status(&ask, payload, &mut telling)?,
+        "pull_request" => change::pull_request(&ask, payload, &mut telling)?,
+        "pull_request_review" => change::review(&ask, payload, &mut telling)?,
+        "pull_request_review_comment" => change::review_comment(&ask, payload, &mut telling)?,
+        "pull_request_review_thread" => change::thread(&ask, payload, &mut telling)?,
+        "issues" => issue::issues(&ask, payload, &mut telling)?,
+        "issue_comment" => issue::comment(&ask, payload, &mut telling)?,
+        "commit_comment" => code::commit_comment(&ask, payload, &mut telling)?,
+        "push" => code::push(&ask, payload, &mut telling)?,
+        "deployment_status" => code::deployment_status(&ask, payload, &mut telling)?,
+        "repository" => code::repository(&ask, payload, &mut telling)?,
         "dependabot_alert" | "repository_vulnerability_alert" | "code_scanning_alert" | "secret_scanning_alert" => {
-            alert::alert(&ask, &payload, &mut telling)?;
+            alert::alert(&ask, payload, &mut telling)?;
         }
         _ => {}
     }

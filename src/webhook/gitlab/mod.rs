@@ -19,36 +19,43 @@ const NO_HOST: &str = "gitlab";
 /// Visibility levels below this one are private or internal (docs.gitlab.com, "Project visibility").
 const PUBLIC_LEVEL: u64 = 20;
 
+/// The payload of a delivery, as far as it is read.
+#[derive(Debug)]
+pub(super) struct Body(Payload);
+
+/// Reads a payload and checks every byte of it.
+pub(super) fn read(payload: &[u8]) -> Result<Body, String> {
+    tolerant::read(payload).map(Body)
+}
+
 /// Tells what a GitLab delivery says.
-pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
+pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understood, NotUnderstood> {
     let unnamed = || format!("gitlab:{}", delivery.event_header().unwrap_or_default());
-    let payload: Payload =
-        tolerant::read(delivery.payload()).map_err(|reason| NotUnderstood::new(&unnamed(), reason))?;
     let named = [delivery.fixed_event(), payload.object_kind.as_deref(), payload.event_name.as_deref()];
     let Some(kind) = named.into_iter().flatten().next() else {
         return Err(NotUnderstood::missing(&unnamed(), "object_kind"));
     };
     let kind = if payload.external_approval_rule.is_some() { "external_status_check" } else { kind };
-    let native = match state(kind, &payload) {
+    let native = match state(kind, payload) {
         Some(state) => format!("gitlab:{kind}.{state}"),
         None => format!("gitlab:{kind}"),
     };
-    let mut telling = Telling::new(delivery, &native, host(&payload));
-    telling.event.repo = repo(&payload);
-    telling.event.repo_private = is_private(&payload);
+    let mut telling = Telling::new(delivery, &native, host(payload));
+    telling.event.repo = repo(payload);
+    telling.event.repo_private = is_private(payload);
     telling.event.actor = payload.user.as_ref().and_then(person);
     let ask = Ask { native: &native, delivery };
     match kind {
-        "pipeline" => ci::pipeline(&ask, &payload, &mut telling)?,
-        "build" | "job" => ci::job(&ask, &payload, &mut telling)?,
-        "merge_request" => change::merge_request(&ask, &payload, &mut telling)?,
-        "external_status_check" => change::external_check(&ask, &payload, &mut telling)?,
-        "note" => issue::note(&ask, &payload, &mut telling)?,
-        "issue" | "work_item" => issue::issue(&ask, &payload, &mut telling)?,
-        "push" => code::push(&ask, &payload, &mut telling)?,
-        "tag_push" => code::tag_push(&ask, &payload, &mut telling)?,
-        "deployment" => code::deployment(&ask, &payload, &mut telling)?,
-        "project_create" => code::project_create(&payload, &mut telling),
+        "pipeline" => ci::pipeline(&ask, payload, &mut telling)?,
+        "build" | "job" => ci::job(&ask, payload, &mut telling)?,
+        "merge_request" => change::merge_request(&ask, payload, &mut telling)?,
+        "external_status_check" => change::external_check(&ask, payload, &mut telling)?,
+        "note" => issue::note(&ask, payload, &mut telling)?,
+        "issue" | "work_item" => issue::issue(&ask, payload, &mut telling)?,
+        "push" => code::push(&ask, payload, &mut telling)?,
+        "tag_push" => code::tag_push(&ask, payload, &mut telling)?,
+        "deployment" => code::deployment(&ask, payload, &mut telling)?,
+        "project_create" => code::project_create(payload, &mut telling),
         _ => {}
     }
     Ok(telling.finish())

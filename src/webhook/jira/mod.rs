@@ -7,7 +7,7 @@ mod prose;
 use payload::{Issue, Payload, User};
 
 use super::delivery::Delivery;
-use super::tolerant;
+use super::tolerant::{self, Int};
 use super::understood::{NotUnderstood, Telling, Understood};
 use super::words::host_of;
 use crate::model::event::{Kind, Person};
@@ -15,15 +15,30 @@ use crate::model::event::{Kind, Person};
 /// The host of a body without any URL.
 const NO_HOST: &str = "jira";
 
-/// Tells what a Jira delivery says.
-pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
-    let mut payload: Payload =
-        tolerant::read(delivery.payload()).map_err(|reason| NotUnderstood::new("jira", reason))?;
+/// The payload of a delivery, as far as it is read.
+#[derive(Debug)]
+pub(super) struct Body(Payload);
+
+impl Body {
+    /// The time that the body names, in milliseconds.
+    pub(super) fn timestamp(&self) -> Option<i64> {
+        self.0.timestamp.map(|Int(at)| at)
+    }
+}
+
+/// Reads a payload and checks every byte of it.
+pub(super) fn read(payload: &[u8]) -> Result<Body, String> {
+    let mut payload: Payload = tolerant::read(payload)?;
     // In Automation's own format the top level is the issue.
     if payload.issue.is_none() && payload.fields.is_some() {
         let (id, key) = (payload.id.take(), payload.key.take());
         payload.issue = Some(Issue { id, key, address: payload.address.take(), fields: payload.fields.take() });
     }
+    Ok(Body(payload))
+}
+
+/// Tells what a Jira delivery says.
+pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understood, NotUnderstood> {
     // The body of a workflow's post function names the transition instead of an event.
     let told = payload.webhook_event.as_deref().or(payload.transition.as_ref().map(|_| "transition"));
     let Some(event) = delivery.fixed_event().or(told).map(str::to_owned) else {
@@ -34,18 +49,18 @@ pub(super) fn tell(delivery: &Delivery) -> Result<Understood, NotUnderstood> {
     };
     let event = event.strip_prefix("jira:").unwrap_or(&event);
     let native = format!("jira:{event}");
-    let mut telling = Telling::new(delivery, &native, host(&payload));
+    let mut telling = Telling::new(delivery, &native, host(payload));
     telling.event.actor = payload.user.as_ref().and_then(person);
     let ask = Ask { native: &native };
-    issue::describe(&payload, &mut telling);
+    issue::describe(payload, &mut telling);
     let fixed = delivery.fixed_event().and_then(|event| event.parse::<Kind>().ok());
     match (fixed, event) {
-        (Some(kind), _) => issue::fixed(&ask, kind, &payload, &mut telling)?,
-        (None, "issue_created") => issue::created(&ask, &payload, &mut telling)?,
-        (None, "issue_updated") => issue::updated(&ask, &payload, &mut telling)?,
-        (None, "comment_created") => issue::commented(&ask, &payload, &mut telling)?,
-        (None, "transition") => issue::transitioned(&ask, &payload, &mut telling)?,
-        (None, other) => issue::other(other, &payload, &mut telling),
+        (Some(kind), _) => issue::fixed(&ask, kind, payload, &mut telling)?,
+        (None, "issue_created") => issue::created(&ask, payload, &mut telling)?,
+        (None, "issue_updated") => issue::updated(&ask, payload, &mut telling)?,
+        (None, "comment_created") => issue::commented(&ask, payload, &mut telling)?,
+        (None, "transition") => issue::transitioned(&ask, payload, &mut telling)?,
+        (None, other) => issue::other(other, payload, &mut telling),
     }
     Ok(telling.finish())
 }

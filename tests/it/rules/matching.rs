@@ -211,39 +211,3 @@ fn up_to_thirty_two_rules_of_a_kind_all_leave_a_verdict() {
     assert_eq!(judge_with(&rules(&text(32)), &ci(), None, "{}").len(), 32);
     assert_eq!(judge_with(&rules(&text(33)), &ci(), None, "{}").len(), 0);
 }
-
-#[test]
-#[ignore = "asserts nothing: prints a ratio for scripts/bench"]
-#[expect(clippy::disallowed_methods, reason = "a bench asks the machine's own clock")]
-fn what_ten_thousand_rules_cost() {
-    let one = |n: u32| {
-        let (repo, branch) = match n % 4 {
-            0 => (format!("acme/other-{n}"), "**".to_owned()),
-            1 => (format!("team-{n}/*"), "**".to_owned()),
-            2 => ("acme/*".to_owned(), format!("branch-{n}")),
-            _ => ("**".to_owned(), format!("team-{n}/**")),
-        };
-        format!("[[rule]]\nname = \"r{n}\"\nrepos = [\"{repo}\"]\nbranches = [\"{branch}\"]\n")
-    };
-    let set = |others: u32| {
-        let others: String = (0..others).map(one).collect();
-        let mine = "[[rule]]\nname = \"mine\"\nrepos = [\"acme/wid*\"]\nwhen = \"event.outcome == 'failure'\"\n";
-        rules(&format!(
-            "[defaults]\non = [\"ci.failed\"]\nprompt = '{{{{ event.repo }}}} at {{{{ event.sha }}}}'\n{others}{mine}"
-        ))
-    };
-    let event = ci();
-    let cost = |rules: &RuleSet| {
-        let best = (0..20).map(|_| {
-            let begun = std::time::Instant::now();
-            (0..500).for_each(|_| assert_eq!(judge_with(rules, &event, None, "{}").len(), 1));
-            begun.elapsed() / 500
-        });
-        best.min().unwrap()
-    };
-    let (few, many) = (cost(&set(0)), cost(&set(9_999)));
-    println!(
-        "one rule: {few:?} for each event, 10,000 rules: {many:?}, {:.2} times",
-        many.as_secs_f64() / few.as_secs_f64()
-    );
-}

@@ -4,8 +4,8 @@ use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::store::{CallId, Slot};
 use proptest::prelude::*;
 
-use crate::database::Database;
 use super::world::{SetClock, open};
+use crate::database::Database;
 
 /// A step of a schedule.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::store::{CallId, Slot, Store};
 
-use crate::database::Database;
 use super::limiter::{Endpoint, Kind, Limiter};
 use super::world::{Dice, SetClock, days, open, seed};
+use crate::database::Database;
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;

@@ -9,8 +9,8 @@ use hookrun::model::gate::WindowUse;
 use hookrun::model::limits::{CallClass, ClassLimits};
 use hookrun::store::{CallId, Slot, Store};
 
-use crate::database::Database;
 use super::world::{Dice, SetClock, open, seed};
+use crate::database::Database;
 
 const MINUTE: u64 = 60_000;
 const WINDOW: Duration = Duration::from_mins(1);

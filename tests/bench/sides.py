@@ -1,0 +1,213 @@
+"""What scripts/bench compares: how each side is started, loaded and measured."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+SECRET = "bench-secret-of-enough-bytes"
+RULES = 100
+REPOS = 200
+
+
+class Place:
+    """The folders and programs of one run."""
+
+    def __init__(self, root, work):
+        self.root = pathlib.Path(root)
+        self.bench = self.root / "tests/bench"
+        self.target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", self.root / "target"))
+        self.binary = pathlib.Path(os.environ.get("HOOKRUN", self.target / "release/hookrun"))
+        self.helper = pathlib.Path(os.environ.get("BENCH", self.target / "release/examples/bench"))
+        self.node = self.target / "bench"
+        self.work = pathlib.Path(work)
+        self.loads = 0
+
+    def prepare(self):
+        """Writes what the sides read: rules, settings, bodies."""
+        rules = [
+            f'[[rule]]\nname = "rule-{n}"\non = ["ci.failed"]\nrepos = ["acme/repo-{n}"]\n'
+            'prompt = "{{ event.repo }} failed at {{ event.sha }}: {{ event.url }}"\n'
+            for n in range(RULES)
+        ]
+        (self.work / "rules.toml").write_text("\n".join(rules))
+        self.settings("hookrun.toml", f"sqlite:{self.work}/bench.db")
+        hook = {
+            "id": "github",
+            "execute-command": "/bin/true",
+            # It runs a command for each hook that fits; the second condition never does, so that what is measured is
+            # receiving and verifying, without a process for each.
+            "trigger-rule": {"and": [
+                {"match": {"type": "payload-hmac-sha256", "secret": SECRET,
+                           "parameter": {"source": "header", "name": "X-Hub-Signature-256"}}},
+                {"match": {"type": "value", "value": "never", "parameter": {"source": "payload", "name": "action"}}},
+            ]},
+        }
+        (self.work / "hooks.json").write_text(json.dumps([hook]))
+        with open(self.work / "heads", "w", encoding="utf8") as out:
+            for n in range(REPOS):
+                out.write(body_head(n) + "\n")
+
+    def settings(self, name, database, more=""):
+        (self.work / name).write_text(f"""[webhooks]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[database]
+url = "{database}"
+[codegen]
+base_url = "http://127.0.0.1:9"
+org_id = 1
+token = "never-used-by-this-bench"
+[rules]
+path = "{self.work}/rules.toml"
+[sources.github]
+kind = "github"
+secrets = ["{SECRET}"]
+{more}""")
+        return self.work / name
+
+    def side(self, name):
+        """The command of a side."""
+        if name == "webhook":
+            port = free_port()
+            return ["webhook", "-hooks", str(self.work / "hooks.json"), "-ip", "127.0.0.1", "-port", str(port),
+                    "-urlprefix", "webhooks"], f"http://127.0.0.1:{port}"
+        if name == "octokit":
+            return ["node", str(self.bench / "octokit.mjs"), str(self.node), SECRET], None
+        if name == "ceiling":
+            return [str(self.helper), "ceiling", SECRET], None
+        for old in self.work.glob("bench.db*"):
+            old.unlink()
+        return [str(self.binary), "serve", "--config", str(self.work / "hookrun.toml")], None
+
+    def load(self, base, connections, seconds):
+        """One load of wrk: accepted requests a second and the 99th percentile in ms."""
+        self.loads += 1
+        # Of this moment and load, so that no run id comes twice; fifteen digits in all.
+        unique = 1_000_000 + int(time.time()) % 80_000 * 100 + self.loads % 100
+        command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s",
+                   str(self.bench / "load.lua"), base, str(self.work / "heads"), str(unique), SECRET]
+        # wrk hands what follows "--" to the script.
+        command.insert(command.index(base) + 1, "--")
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds * 5 + 60).stdout
+        rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
+        p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", said)
+        bad = re.search(r"(Non-2xx.*|Socket errors.*)", said)
+        if bad and not re.search(r"connect 0, read 0, write 0, timeout 0", bad[1]):
+            print(f"    (of {base}: {bad[1]})", flush=True)
+        return rate, float(p99[1]) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[p99[2]]
+
+
+class Running:
+    """A started side; ends with the block."""
+
+    def __init__(self, place, command, base=None, env=None):
+        self.log = open(place.work / "log", "w+", encoding="utf8")
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env=env)
+        self.base = base or self.told(r"(http://127\.0\.0\.1:\d+)(?:/webhooks|\s)")
+        wait_for_port(int(self.base.rsplit(":", 1)[1]), self)
+        self.started_ms = (time.monotonic() - self.began) * 1000
+
+    def text(self):
+        with open(self.log.name, encoding="utf8", errors="replace") as log:
+            return log.read()
+
+    def told(self, pattern, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = re.search(pattern, self.text())
+            if found:
+                return found[1]
+            self.alive()
+            time.sleep(0.0005)
+        raise SystemExit(f"not told in time: {pattern}\n{self.text()}")
+
+    def alive(self):
+        if self.process.poll() is not None:
+            raise SystemExit(f"ended early: {self.process.args}\n{self.text()}")
+
+    def status(self, name):
+        """A line of its status, in MiB."""
+        with open(f"/proc/{self.process.pid}/status", encoding="utf8") as status:
+            return float(re.search(rf"{name}:\s+(\d+)", status.read())[1]) / 1024
+
+    def cpu(self):
+        """Seconds of processor time that it has used."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf8") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def body_head(n):
+    """The beginning of a check_run body as GitHub sends it; the load ends it with commit and id."""
+    repo = f"acme/repo-{n // 10}" if n % 10 == 0 else f"acme/other-{n}"
+    page = f"https://github.com/{repo}"
+    api = f"https://api.github.com/repos/{repo}"
+    account = {"login": "mia", "id": 1, "node_id": "MDQ6VXNlcjE=", "type": "User", "site_admin": False,
+               "html_url": "https://github.com/mia", "url": "https://api.github.com/users/mia"}
+    owner = {**account, "login": "acme", "id": 2, "type": "Organization", "html_url": "https://github.com/acme"}
+    calls = ("forks keys collaborators teams hooks issue_events events assignees branches tags blobs git_tags git_refs "
+             "trees statuses languages stargazers contributors subscribers subscription commits git_commits comments "
+             "issue_comment contents compare merges archive downloads issues pulls milestones notifications labels "
+             "releases deployments").split()
+    repository = {"id": n + 1, "name": repo.split("/")[1], "full_name": repo, "private": True, "owner": owner,
+                  "html_url": page, "description": "What the bench builds", "fork": False, "url": api,
+                  **{f"{call}_url": f"{api}/{call}{{/number}}" for call in calls}, "default_branch": "main",
+                  "visibility": "private", "topics": [], "created_at": "2024-01-15T10:00:00Z",
+                  "updated_at": "2026-01-15T10:00:00Z", "pushed_at": "2026-01-15T10:00:00Z", "size": 5120}
+    sha = f"{n:040x}"
+    suite = {"id": n, "node_id": "CS_kwDOA", "head_branch": f"fix/login-{n}", "head_sha": sha, "status": "queued",
+             "conclusion": None, "url": f"{api}/check-suites/{n}", "before": sha, "after": sha, "pull_requests": []}
+    summary = "".join(f"- case {i}: expected \"{i}\", got \"{i + 1}\" in tests/unit/cart_{i}.py\n" for i in range(75))
+    run = {"name": "unit-tests", "node_id": "CR_kwDOA", "external_id": "7c2a", "url": f"{api}/check-runs/{n}",
+           "html_url": f"{page}/runs/{n}", "details_url": f"{page}/actions/runs/{n}", "status": "completed",
+           "conclusion": "failure", "started_at": "2026-01-15T10:00:00Z", "completed_at": "2026-01-15T10:03:12Z",
+           "output": {"title": "75 tests failed", "summary": summary, "text": None, "annotations_count": 0,
+                      "annotations_url": f"{api}/check-runs/{n}/annotations"},
+           "check_suite": suite, "app": {"id": 15368, "slug": "github-actions", "name": "GitHub Actions", "owner": owner,
+                                         "html_url": "https://github.com/apps/github-actions"}, "pull_requests": []}
+    body = {"action": "completed", "repository": repository, "sender": account, "organization": owner, "check_run": run}
+    text = json.dumps(body, separators=(",", ":"))[:-2] + ","
+    # The same size for all: 14.4 kB with the end.
+    tail = len('"head_sha":"","id":}}') + 40 + 15
+    missing = 14_400 - tail - len(text)
+    if missing > 0:
+        run["external_id"] += "7" * missing
+        text = json.dumps(body, separators=(",", ":"))[:-2] + ","
+    return text
+
+
+def free_port():
+    import socket
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for_port(port, side):
+    import socket
+    for _ in range(60_000):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            side.alive()
+            time.sleep(0.0005)
+    raise SystemExit(f"nothing listens on port {port}")
