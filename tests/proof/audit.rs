@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cause::Cause;
 use crate::daemon::{Answer, Daemon};
@@ -93,4 +93,20 @@ pub(crate) fn quiet(log: &str) {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(word)).collect();
         assert!(lines.is_empty(), "the log has a {word}: {lines:#?}");
     }
+}
+
+/// The comparison itself must see what it is there for: none, two, somebody else's.
+#[test]
+fn a_run_too_many_or_too_few_is_seen() {
+    let job =
+        |id: &str, run: i64| json!({"id": id, "action": "run", "state": "succeeded", "sha": id, "run": {"id": run}});
+    let run = |id: i64, job: &str| json!({"id": id, "prompts": [], "metadata": {"hookrun": {"job": job}}});
+    let fails = |jobs: &[Value], runs: &[Value]| std::panic::catch_unwind(|| one_run_each(jobs, runs)).is_err();
+    one_run_each(&[job("a", 1), job("b", 2)], &[run(1, "a"), run(2, "b"), json!({"id": 3, "metadata": null})]);
+    assert!(fails(&[job("a", 1)], &[]));
+    assert!(fails(&[job("a", 1)], &[run(1, "a"), run(2, "a")]));
+    assert!(fails(&[job("a", 1)], &[run(2, "a")]));
+    assert!(fails(&[job("a", 1)], &[run(1, "a"), run(2, "b")]));
+    let twin = json!({"id": "b", "action": "run", "state": "succeeded", "sha": "a", "run": {"id": 2}});
+    assert!(fails(&[job("a", 1), twin], &[run(1, "a"), run(2, "b")]));
 }
