@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::{Conn, Tx, many, query, runs, within};
 use super::errors::Result;
-use super::subjects::Known;
+use super::subjects::{Known, LASTS};
 use crate::model::clock::Timestamp;
 use crate::model::subject::SubjectUpdate;
 
@@ -12,10 +12,14 @@ use crate::model::subject::SubjectUpdate;
 #[derive(Debug, Default)]
 pub(super) struct Heads<'u> {
     told: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
-    /// Those that were known before.
-    stored: BTreeSet<[String; 4]>,
+    /// Those that were known before, as a fork's or not, and when they were seen.
+    stored: BTreeMap<[String; 4], (bool, Timestamp)>,
     /// Heads that were there before a push; nobody says that they are heads now.
     before: BTreeSet<(&'u str, &'u str, &'u str, &'u str)>,
+}
+
+fn owned((host, repo, sha, key): (&str, &str, &str, &str)) -> [String; 4] {
+    [host, repo, sha, key].map(str::to_owned)
 }
 
 /// Whether a commit is known as a head that the subject of an update has or had. One that is not may be newer than what we
@@ -37,10 +41,11 @@ impl<'u> Heads<'u> {
         let mut heads = Self::default();
         let commits: BTreeSet<&String> = updates.iter().filter_map(|update| update.facts.head_sha.as_ref()).collect();
         for run in runs(&commits.into_iter().collect::<Vec<_>>()) {
-            let select = within("SELECT host, repo, sha, subject FROM heads WHERE sha IN", run.len());
+            let select = within("SELECT host, repo, sha, subject, fork, seen_at FROM heads WHERE sha IN", run.len());
             for row in run.iter().fold(select, |query, sha| query.bind(*sha)).fetch_all(conn).await? {
                 let text = |column| row.try_get::<String>(column);
-                heads.stored.insert([text("host")?, text("repo")?, text("sha")?, text("subject")?]);
+                let head = [text("host")?, text("repo")?, text("sha")?, text("subject")?];
+                heads.stored.insert(head, (row.try_get("fork")?, Timestamp(row.try_get("seen_at")?)));
             }
         }
         Ok(heads)
@@ -54,8 +59,7 @@ impl<'u> Heads<'u> {
             return false;
         }
         let head = (update.host.as_str(), update.repo.as_str(), sha.as_str(), update.key.as_str());
-        let stored = || [&update.host, &update.repo, sha, &update.key].map(Clone::clone);
-        self.told.contains(&head) || self.before.contains(&head) || self.stored.contains(&stored())
+        self.told.contains(&head) || self.before.contains(&head) || self.stored.contains_key(&owned(head))
     }
 
     /// Remembers the head of an update, and the one before it.
@@ -72,13 +76,18 @@ impl<'u> Heads<'u> {
             seen_at = excluded.seen_at";
         const BEFORE: &str = "ON CONFLICT (host, repo, sha, subject) DO NOTHING";
         for (heads, conflict) in [(self.told, TOLD), (self.before, BEFORE)] {
-            let heads: Vec<_> = heads.into_iter().collect();
+            let is_fork = |key| known.get(key).is_some_and(|of| of.facts.fork == Some(true));
+            let is_news = |head: (&str, &str, &str, &'u str)| match self.stored.get(&owned(head)) {
+                Some((fork, seen_at)) => *fork != is_fork(head.3) || seen_at.plus(LASTS) <= now,
+                None => true,
+            };
+            let heads: Vec<_> = heads.into_iter().filter(|head| is_news(*head)).collect();
             for run in runs(&heads) {
                 let mut query =
                     many("INSERT INTO heads (host, repo, sha, subject, fork, seen_at)", run.len(), 6, conflict);
                 for (host, repo, sha, key) in run {
-                    let fork = known.get(key).is_some_and(|of| of.facts.fork == Some(true));
-                    query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(i64::from(fork)).bind(now.0);
+                    let fork = i64::from(is_fork(key));
+                    query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(fork).bind(now.0);
                 }
                 query.execute(&mut **tx).await?;
             }

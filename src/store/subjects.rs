@@ -19,6 +19,10 @@ pub(super) const PARKED: &str =
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
 const RUN_ECHO: Duration = Duration::from_mins(15);
 
+/// What is told again within this time and says nothing new is not written again: when it was seen serves forgetting, and
+/// twenty checks of one commit come in a minute.
+pub(super) const LASTS: Duration = Duration::from_mins(1);
+
 /// What a group of deliveries changed of what is known.
 #[derive(Debug, Default)]
 pub(super) struct Learnt<'g> {
@@ -67,6 +71,8 @@ pub(super) struct Known<'u> {
     pub(super) mentions: Vec<&'u str>,
     /// Whether it stood for itself until now.
     pub(super) apart: bool,
+    /// The facts as they are stored, if they were written lately.
+    fresh: Option<String>,
 }
 
 /// Lays updates over what is stored; answers what turned by that.
@@ -78,9 +84,12 @@ pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: 
     let mut turns = Vec::new();
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
-            let facts = stored.remove(&update.key).unwrap_or_default();
+            let (facts, fresh) = match stored.remove(&update.key) {
+                Some((facts, text, written)) => (facts, Some(text).filter(|_| written.plus(LASTS) > now)),
+                None => (Facts::default(), None),
+            };
             let apart = facts.part_of.is_none();
-            known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new(), apart });
+            known.insert(&update.key, Known { latest: update, facts, mentions: Vec::new(), apart, fresh });
         }
         let Some(of) = known.get_mut(update.key.as_str()) else { continue };
         of.latest = update;
@@ -112,24 +121,24 @@ pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: 
 }
 
 async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
-    let known: Vec<_> = known.into_values().collect();
-    for run in runs(&known) {
+    let changed = known.into_values().map(|of| (rows::to_json(&of.facts), of));
+    let changed: Vec<_> = changed.filter(|(facts, of)| of.fresh.as_ref() != Some(facts)).collect();
+    for run in runs(&changed) {
         // A comment on a change that is over names nothing but its number.
         let mut query = many(
             "INSERT INTO subjects (key, host, repo, change_number, facts, updated_at)",
             run.len(),
             6,
-            "ON CONFLICT (key) DO UPDATE SET host = excluded.host, repo = excluded.repo, \
-             change_number = COALESCE(excluded.change_number, subjects.change_number), facts = excluded.facts, \
+            "ON CONFLICT (key) DO UPDATE SET change_number = COALESCE(excluded.change_number, subjects.change_number), facts = excluded.facts, \
              updated_at = excluded.updated_at",
         );
-        for Known { latest, facts, .. } in run {
+        for (text, Known { latest, facts, .. }) in run {
             query = query
                 .bind(&latest.key)
                 .bind(&latest.host)
                 .bind(&latest.repo)
                 .bind(facts.change.map(|number| number as i64))
-                .bind(rows::to_json(facts))
+                .bind(text)
                 .bind(now.0);
         }
         query.execute(&mut **tx).await?;
@@ -137,14 +146,19 @@ async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) ->
     Ok(())
 }
 
+/// The facts, as they are stored, and when they were written.
+type Stored = (Facts, String, Timestamp);
+
 /// What is stored of the subjects of these updates, by their keys.
-async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTreeMap<String, Facts>> {
+async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTreeMap<String, Stored>> {
     let keys: BTreeSet<&String> = updates.iter().map(|update| &update.key).collect();
     let mut found = BTreeMap::new();
     for run in runs(&keys.into_iter().collect::<Vec<_>>()) {
-        let select = within("SELECT key, facts FROM subjects WHERE key IN", run.len());
+        let select = within("SELECT key, facts, updated_at FROM subjects WHERE key IN", run.len());
         for row in run.iter().fold(select, |query, key| query.bind(*key)).fetch_all(conn).await? {
-            found.insert(row.try_get("key")?, rows::json("subjects", "facts", row.try_get("facts")?)?);
+            let text: String = row.try_get("facts")?;
+            let facts = rows::json("subjects", "facts", &text)?;
+            found.insert(row.try_get("key")?, (facts, text, Timestamp(row.try_get("updated_at")?)));
         }
     }
     Ok(found)
