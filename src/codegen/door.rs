@@ -257,6 +257,11 @@ impl Codegen {
                 Slot::Taken(id) => id,
                 Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
             };
+            if !door.inner.store.may_call().await? {
+                // The slot is not this process's any more, and the call would come on top of those that others make.
+                let reason = "this process was not heard of for too long".to_owned();
+                return Err(CallError::NoSlot { until: None, reason });
+            }
             let answer = door.measured(about.class, call).await;
             door.ended(&id, about, &answer).await?;
             answer

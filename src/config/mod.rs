@@ -137,7 +137,7 @@ impl Settings {
 }
 
 impl Written {
-    fn check(self, findings: &mut Findings) -> Option<Settings> {
+    fn check(mut self, findings: &mut Findings) -> Option<Settings> {
         let root = KeyPath::default();
         self.webhooks.check(&root.key("webhooks"), findings);
         self.database.check(&root.key("database"), findings);

@@ -1,6 +1,7 @@
 //! The sections that are used as they are written: webhooks, database, retention, log.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 
 use super::findings::Findings;
 use super::path::KeyPath;
+use super::secrets;
 use super::values::{address, filter, secret, size, span, word};
 use crate::telemetry::LogFormat;
 
@@ -91,6 +93,8 @@ pub struct DatabaseSettings {
     #[serde(deserialize_with = "secret::deserialize")]
     #[schemars(with = "String", extend("default" = DatabaseSettings::DEFAULT_URL))]
     pub url: SecretString,
+    /// The file that holds the address; it wins over `url`. A line break at its end does not count.
+    pub url_file: Option<PathBuf>,
 }
 
 impl DatabaseSettings {
@@ -101,8 +105,12 @@ impl DatabaseSettings {
 
     const DEFAULT_URL: &str = "sqlite:data/hookrun.db";
 
-    /// Checks that the store can be of the kind that the URL says. Never shows the URL.
-    pub(super) fn check(&self, path: &KeyPath, findings: &mut Findings) {
+    /// Reads the file of the address, and checks that the store can be of the kind that it says. Never shows it.
+    pub(super) fn check(&mut self, path: &KeyPath, findings: &mut Findings) {
+        if let Some(file) = self.url_file.take() {
+            let Some((url, _)) = secrets::any(None, Some(file), path, "url", findings) else { return };
+            self.url = url;
+        }
         let url = self.url.expose_secret();
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind)) {
             let path = path.key("url");
@@ -113,7 +121,7 @@ impl DatabaseSettings {
 
 impl Default for DatabaseSettings {
     fn default() -> Self {
-        Self { url: Self::DEFAULT_URL.into() }
+        Self { url: Self::DEFAULT_URL.into(), url_file: None }
     }
 }
 

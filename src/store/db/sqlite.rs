@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, ToSql};
 
@@ -22,9 +23,10 @@ const READER_WAITS: Duration = Duration::from_millis(500);
 const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -2000; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
-/// Fewer, larger checkpoints; after a burst the log gives its space back.
-const WRITING: &str =
-    "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
+/// Fewer, larger checkpoints, and room for the pages of indexes that every group of deliveries touches; after a burst the
+/// log gives its space back.
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -8000; \
+    PRAGMA journal_size_limit = 67108864;";
 
 /// The file of `sqlite:PATH`.
 pub(super) fn path_of(url: &str) -> Option<PathBuf> {
@@ -71,9 +73,11 @@ fn flags() -> OpenFlags {
 
 fn prepare(conn: Connection, waits: Duration, more: &str) -> Result<Connection> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not hang on the values that are bound: else statements are prepared anew at every use.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.busy_timeout(Duration::from_secs(5))?;
-    conn.execute_batch(more)?;
     conn.execute_batch(EVERY)?;
+    conn.execute_batch(more)?;
     conn.busy_timeout(waits)?;
     Ok(conn)
 }
