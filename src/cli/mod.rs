@@ -31,6 +31,8 @@ use clap::{Parser, Subcommand};
 
 use printer::Printer;
 
+use crate::telemetry;
+
 /// What a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
@@ -145,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
     };
+    telemetry::end_log();
     match result {
         Ok(exit) => exit.into(),
         Err(error) => {

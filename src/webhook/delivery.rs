@@ -1,7 +1,5 @@
 //! One verified request of a source, ready to be understood.
 
-use std::sync::Arc;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -29,7 +27,7 @@ pub struct Delivery {
     body: Bytes,
     body_sha256: String,
     payload: Bytes,
-    parsed: Arc<Parsed>,
+    parsed: Parsed,
     received_at: Timestamp,
 }
 
@@ -82,7 +80,7 @@ impl Delivery {
             body_sha256: hex::encode(Sha256::digest(&body)),
             body,
             payload,
-            parsed: Arc::new(parsed),
+            parsed,
             received_at,
         })
     }

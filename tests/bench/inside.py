@@ -7,7 +7,7 @@ import subprocess
 
 from sides import Running
 
-SECONDS = float(os.environ.get("SECONDS_EACH", "3"))
+SECONDS = int(os.environ.get("SECONDS_EACH", "3"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 MILLION = 1_000_000
 

@@ -13,7 +13,7 @@ import inside
 from sides import Place, Running
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-SECONDS = float(os.environ.get("SECONDS_EACH", "3"))
+SECONDS = int(os.environ.get("SECONDS_EACH", "3"))
 
 
 class Table:

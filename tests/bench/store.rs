@@ -24,7 +24,7 @@ use hookrun::model::job::{Job, JobRequest};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::model::policy::{Action, Policy};
 use hookrun::model::run::Run;
-use hookrun::store::{JobFilter, PageRequest, Release, Released, Store, StoreOptions};
+use hookrun::store::{CallId, JobFilter, PageRequest, Release, Released, Store, StoreOptions};
 
 /// Tasks that accept at once.
 const TASKS: usize = 64;
@@ -331,26 +331,34 @@ impl Sized {
         self.store.accept(asking(self.made, self.clock.now())).await.expect("it is accepted");
     }
 
-    async fn release(&self, job: &Job, classes: Vec<CallClass>) -> bool {
+    /// What the worker does to send the next run, the call included.
+    async fn claim(&self) -> (Job, CallId) {
+        let candidates = self.store.candidates(u32::MAX, &[]).await.expect("there are candidates");
+        let job = candidates.into_iter().find(|job| job.action == Action::Run).expect("a run is due");
         let release = Release {
             job: job.id.clone(),
             revision: job.revision,
             prompt: format!("Fix it.\nhookrun job {}", job.id),
             note: String::new(),
             told: None,
-            classes,
+            classes: vec![CallClass::Create, CallClass::Standard],
             policy: Policy::default(),
         };
         let go = |_: &_| GateAnswer { outcome: GateOutcome::Go, records: Vec::new() };
-        matches!(self.store.release(release, go).await.expect("it is asked"), Released::Go { .. })
+        match self.store.release(release, go).await.expect("it is asked") {
+            Released::Go { call, .. } => (job, call),
+            other => unreachable!("nothing stands in its way: {other:?}"),
+        }
     }
 
-    /// What the worker does to send the next job.
-    async fn claim(&self) -> Job {
-        let mut candidates = self.store.candidates(u32::MAX, &[]).await.expect("there are candidates");
-        let job = candidates.swap_remove(0);
-        assert!(self.release(&job, vec![CallClass::Create, CallClass::Standard]).await, "it goes");
-        job
+    /// Makes a run, and answers its id.
+    async fn begin(&mut self) -> i64 {
+        self.made += 1;
+        let (job, call) = self.claim().await;
+        let id = MADE.0 + self.made as i64;
+        let run = Run { id, status: Some("ACTIVE".to_owned()), ..Run::default() };
+        self.store.run_created(&job.id, &call, &run).await.expect("it is noted");
+        id
     }
 
     /// The same while no run can be started: what else there is goes all the same.
@@ -390,7 +398,8 @@ const QUESTIONS: [(Question, &str); 7] = [
 /// Asks one question many times; answers the median in microseconds.
 async fn ask(question: Question, at: &mut Sized) -> f64 {
     let backoff = matches!(question, Question::NothingDue);
-    at.set(if backoff { MADE.plus(Duration::from_hours(1)) } else { at.clock.now().max(MADE.plus(2 * DAY)) });
+    let present = at.clock.now().max(MADE.plus(2 * DAY));
+    at.set(if backoff { MADE.plus(Duration::from_hours(1)) } else { present });
     if matches!(question, Question::Blocked) {
         let until = at.clock.now().plus(Duration::from_mins(10));
         at.store.freeze(CallClass::Create, until, "a bench").await.expect("it is frozen");
@@ -402,7 +411,7 @@ async fn ask(question: Question, at: &mut Sized) -> f64 {
         }
         // A run that is to end is first made.
         let run = match question {
-            Question::Complete => Some(begin(at).await),
+            Question::Complete => Some(at.begin().await),
             _ => None,
         };
         let begun = Instant::now();
@@ -429,35 +438,14 @@ async fn ask(question: Question, at: &mut Sized) -> f64 {
         }
         times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    if matches!(question, Question::Blocked) {
-        at.set(at.clock.now().plus(Duration::from_mins(11)));
+    match question {
+        Question::NothingDue => at.set(present),
+        // The freeze is over.
+        Question::Blocked => at.set(at.clock.now().plus(Duration::from_mins(11))),
+        _ => {}
     }
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-/// Makes a run, which is not measured.
-async fn begin(at: &mut Sized) -> i64 {
-    at.made += 1;
-    let candidates = at.store.candidates(1, &[]).await.expect("there are candidates");
-    let job = &candidates[0];
-    let release = Release {
-        job: job.id.clone(),
-        revision: job.revision,
-        prompt: "Fix it.".to_owned(),
-        note: String::new(),
-        told: None,
-        classes: vec![CallClass::Create, CallClass::Standard],
-        policy: Policy::default(),
-    };
-    let go = |_: &_| GateAnswer { outcome: GateOutcome::Go, records: Vec::new() };
-    let Released::Go { call, .. } = at.store.release(release, go).await.expect("it is asked") else {
-        unreachable!("nothing stands in its way")
-    };
-    let id = 1_000_000 + at.made as i64;
-    let run = Run { id, status: Some("ACTIVE".to_owned()), ..Run::default() };
-    at.store.run_created(&job.id, &call, &run).await.expect("it is noted");
-    id
 }
 
 async fn size(large: &str, small: &str) {

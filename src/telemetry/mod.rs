@@ -1,6 +1,8 @@
 //! Logs, spans and metrics: how the program tells what it does.
 
-use std::io::{IsTerminal, stderr};
+mod lines;
+
+use std::io::{self, IsTerminal, stderr};
 
 use metrics::{Label, SetRecorderError};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -30,6 +32,9 @@ pub enum TelemetryError {
     /// The level is no filter.
     #[error("the log level is wrong: {0}")]
     Level(#[from] ParseError),
+    /// There is no thread for it.
+    #[error("the log cannot start: {0}")]
+    Thread(#[from] io::Error),
     /// Another log is running in this process.
     #[error("the log cannot start: {0}")]
     Log(#[from] TryInitError),
@@ -46,14 +51,21 @@ pub fn check_level(level: &str) -> Result<(), ParseError> {
     EnvFilter::try_new(level).map(drop)
 }
 
-/// Starts the log on standard error, so that standard output stays for data. Once per process.
+/// Starts the log on standard error, so that standard output stays for data. Once per process, which ends with
+/// [`end_log`].
 pub fn start_log(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(stderr);
+    let filter = EnvFilter::try_new(level)?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines::ToStderr::start()?);
     match format {
         LogFormat::Text => log.with_ansi(stderr().is_terminal()).finish().try_init()?,
         LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
     }
     Ok(())
+}
+
+/// Waits until all that was told so far is written out; what is told later still comes.
+pub fn end_log() {
+    lines::flush();
 }
 
 /// What is measured. The labels of each are those that its help text names.
