@@ -330,7 +330,7 @@ fn only(text: &str) -> String {
 #[test]
 fn each_rule_of_the_sections_holds() {
     for (text, message) in [
-        ("[database]\nurl = \"mysql://u:p@h/d\"", "`database.url` must begin with \"sqlite:\""),
+        ("[database]\nurl = \"mysql://u:p@h/d\"", "`database.url` must begin with \"sqlite:\" or \"postgres://\""),
         (
             "[admin]\nlisten = \"0.0.0.0:1\"\nhosts = [\"a\"]",
             "`admin.listen` is open to the network, and there are no `admin.tokens`",
