@@ -150,7 +150,7 @@ impl From<Refusal> for Rejection {
 }
 
 fn rejection(error: &StoreError) -> Rejection {
-    if let StoreError::Busy(_) = error {
+    if let StoreError::Busy(_) | StoreError::Damaged(_) = error {
         telemetry::count(Metric::Refused, &[("reason", "overload")]);
         tracing::warn!(%error, "a delivery could not be committed");
         return Rejection::Overloaded { retry_after_s: RETRY_AFTER_S };

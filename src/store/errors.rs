@@ -60,5 +60,15 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What a lost session is to those who cannot know which session it was.
+    pub(super) fn settled(self) -> Self {
+        match self {
+            Self::Lost(reason) => Self::Busy(reason),
+            other => other,
+        }
+    }
+}
+
 /// The result of every call of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -162,7 +162,7 @@ impl Worker {
         for times in 0.. {
             match write().await {
                 Ok(()) => return,
-                Err(error @ (StoreError::Busy(_) | StoreError::Database(_))) => {
+                Err(error @ (StoreError::Busy(_) | StoreError::Database(_) | StoreError::Damaged(_))) => {
                     tracing::error!(job, %error, "the outcome of a call could not be stored; trying again");
                     tokio::time::sleep(doubled(RECORD, times)).await;
                 }

@@ -61,7 +61,9 @@ impl Address {
     async fn reader(&self) -> Result<Conn> {
         Ok(Conn::new(match self {
             Self::Sqlite(path) => Link::Sqlite(sqlite::reader(path)?),
-            Self::Postgres(options) => Link::Postgres(Box::new(postgres::connect(options).await?)),
+            Self::Postgres(options) => {
+                Link::Postgres(Box::new(postgres::connect(options).await.map_err(StoreError::settled)?))
+            }
         }))
     }
 
@@ -188,10 +190,7 @@ impl Conn {
             self.failed = true;
             self.lost |= matches!(error, StoreError::Lost(_));
         }
-        done.map_err(|error| match error {
-            StoreError::Lost(reason) => StoreError::Busy(reason),
-            other => other,
-        })
+        done.map_err(StoreError::settled)
     }
 }
 

@@ -52,10 +52,7 @@ pub(super) async fn acquire(readers: &Arc<Readers>) -> Result<Reader> {
     let idle = readers.idle().pop();
     let conn = match idle {
         Some(conn) => conn,
-        None => readers.address.reader().await.map_err(|error| match error {
-            StoreError::Lost(reason) => StoreError::Busy(reason),
-            other => other,
-        })?,
+        None => readers.address.reader().await?,
     };
     Ok(Reader { conn: Some(conn), readers: Arc::clone(readers), _permit: permit })
 }
