@@ -11,7 +11,7 @@ use hookrun::store::{CallId, Slot, Store};
 
 use super::limiter::{Endpoint, Kind, Limiter};
 use super::world::{Dice, SetClock, days, open, seed};
-use crate::database::Database;
+use crate::database::{Database, on_postgres};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -246,7 +246,10 @@ impl Day {
                 let (now, up) = (self.clock.time(), self.clock.time() + self.dice.between(50, 20_000));
                 self.ideal.down.push_back((now, up));
                 let hours = self.dice.between(0, 2) as i64 - 1;
-                self.clock.set_by(hours * HOUR as i64);
+                // Where the database tells the time, it is not set while a process is down.
+                if !on_postgres() {
+                    self.clock.set_by(hours * HOUR as i64);
+                }
                 self.at(up, Event::Up);
             }
             Event::Up => {
