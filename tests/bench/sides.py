@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -51,9 +52,9 @@ class Place:
             for n in range(REPOS):
                 out.write(body_head(n) + "\n")
 
-    def settings(self, name, database, more=""):
+    def settings(self, name, database, port=0):
         (self.work / name).write_text(f"""[webhooks]
-listen = "127.0.0.1:0"
+listen = "127.0.0.1:{port}"
 [admin]
 listen = "127.0.0.1:0"
 [database]
@@ -67,7 +68,7 @@ path = "{self.work}/rules.toml"
 [sources.github]
 kind = "github"
 secrets = ["{SECRET}"]
-{more}""")
+""")
         return self.work / name
 
     def side(self, name):
@@ -110,7 +111,7 @@ class Running:
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env=env)
         self.base = base or self.told(r"(http://127\.0\.0\.1:\d+)(?:/webhooks|\s)")
-        wait_for_port(int(self.base.rsplit(":", 1)[1]), self)
+        wait_for_answer(int(self.base.rsplit(":", 1)[1]), self)
         self.started_ms = (time.monotonic() - self.began) * 1000
 
     def text(self):
@@ -195,19 +196,22 @@ def body_head(n):
 
 
 def free_port():
-    import socket
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
 
 
-def wait_for_port(port, side):
-    import socket
+def wait_for_answer(port, side):
+    """Waits until a request is answered, however."""
     for _ in range(60_000):
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
+            with socket.create_connection(("127.0.0.1", port), 1) as wire:
+                wire.settimeout(10)
+                wire.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                if wire.recv(64):
+                    return
         except OSError:
-            side.alive()
-            time.sleep(0.0005)
-    raise SystemExit(f"nothing listens on port {port}")
+            pass
+        side.alive()
+        time.sleep(0.0005)
+    raise SystemExit(f"nothing answers on port {port}")
