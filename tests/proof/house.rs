@@ -39,10 +39,11 @@ impl Database {
     /// A new database on a server; `server` is the address of another database there.
     pub(crate) fn postgres(server: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hookrun_test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let make = format!("CREATE DATABASE {name}");
-        let made =
-            std::process::Command::new("psql").args([server, "-q", "-c", &make]).status().expect("psql is there");
+        let name = format!("hookrun_test_proof_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        // One of the same name is left of a process that had our number before.
+        let (drop, make) = (format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}"));
+        let made = std::process::Command::new("psql").args([server, "-q", "-c", &drop, "-c", &make]).status();
+        let made = made.expect("psql is there");
         assert!(made.success());
         let at = server.find('?').unwrap_or(server.len());
         let (place, query) = server.split_at(at);
