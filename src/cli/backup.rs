@@ -31,10 +31,11 @@ pub(super) struct RestoreArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct MigrateArguments {
-    /// The database that is used until now, e.g. sqlite:data/hookrun.db
+    /// The database that is used until now, e.g. `sqlite:data/hookrun.db`
     #[arg(long, value_name = "URL", env = "HOOKRUN_MIGRATE_FROM", hide_env_values = true)]
     from: String,
-    /// The empty one that takes its place, e.g. postgres://hookrun@db/hookrun
+    /// The empty one that takes its place, e.g. `postgres://hookrun@db/hookrun`; a password is better given by the variable,
+    /// where no list of processes shows it
     #[arg(long, value_name = "URL", env = "HOOKRUN_MIGRATE_TO", hide_env_values = true)]
     to: String,
 }

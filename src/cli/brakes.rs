@@ -44,7 +44,7 @@ pub(super) struct ResumeArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ReleaseArguments {
-    /// access, billing, not_found or outage, as `hookrun status` shows it
+    /// Its name as `hookrun status` shows it, e.g. billing
     breaker: String,
     #[command(flatten)]
     remote: RemoteArguments,

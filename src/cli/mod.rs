@@ -101,7 +101,7 @@ enum Command {
     Rules(rules::RulesArguments),
     /// Look at stored deliveries
     Deliveries(deliveries::DeliveriesArguments),
-    /// Copy the database into a new file while hookrun runs (SQLite; PostgreSQL has pg_dump)
+    /// Copy the database into a new file while hookrun runs (SQLite; PostgreSQL has `pg_dump`)
     Backup(backup::BackupArguments),
     /// Put a backup where the settings say that the database is; nothing is overwritten
     Restore(backup::RestoreArguments),

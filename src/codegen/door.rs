@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{CallError, Denial, SetupError};
 use super::http::{Answered, Http, HttpOptions};
+use super::quota::Quota;
 use super::verdict::About;
 use super::wire::{CreateRun, Listing, Me, RepoRow, ResumeBody, RunRow, SetupBody, SetupRow, StopBody, Trace};
 use crate::model::breaker::BreakerKind;
@@ -198,6 +199,7 @@ impl Codegen {
                 Some(Slot::Taken(id)) => id,
                 Some(Slot::Full { until, reason }) => return Err(CallError::NoSlot { until, reason }),
             };
+            door.must_be_ours(&id).await?;
             let http = &door.inner.http;
             let answer = if kind == BreakerKind::Access {
                 let path = format!("{}/agent/runs", door.organization());
@@ -257,16 +259,27 @@ impl Codegen {
                 Slot::Taken(id) => id,
                 Slot::Full { until, reason } => return Err(CallError::NoSlot { until, reason }),
             };
-            if !door.inner.store.may_call().await? {
-                // The slot is not this process's any more, and the call would come on top of those that others make.
-                let reason = "this process was not heard of for too long".to_owned();
-                return Err(CallError::NoSlot { until: None, reason });
-            }
+            door.must_be_ours(&id).await?;
             let answer = door.measured(about.class, call).await;
             door.ended(&id, about, &answer).await?;
             answer
         });
         task.await.unwrap_or_else(|_| Err(abandoned()))
+    }
+
+    /// A process that hung may find that others have taken over its slots: a call of it would come on top of theirs.
+    async fn must_be_ours(&self, call: &CallId) -> Result<(), CallError> {
+        match self.inner.store.may_make(call).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                // Nothing was sent; if that cannot be said either, the slot comes back by itself.
+                let _ = self.inner.store.end_call(call).await;
+                return Err(error.into());
+            }
+        }
+        let reason = "this process was not heard of for too long".to_owned();
+        Err(CallError::NoSlot { until: None, reason })
     }
 
     /// Says what the end of a call means, and ends it. An answer is an answer, whether or not what it means can be stored.
@@ -290,8 +303,8 @@ impl Codegen {
         let result = answer.as_ref().map_or_else(CallError::result, |_| "ok");
         telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
         telemetry::measure(Metric::ApiSeconds, &[], inner.clock.now().since(begun).as_secs_f64());
-        let Answered { value, used_up } = answer?;
-        if let Some(wait) = used_up {
+        let Answered { value, quota } = answer?;
+        if let Quota::UsedUp(wait) = quota {
             let until = inner.clock.now().plus(wait.unwrap_or_else(|| inner.store.limits().of(class).per));
             // What was carried out stays so, whether or not that can be stored.
             if let Err(error) = inner.store.freeze(class, until, "the service says that no calls are left").await {
@@ -307,6 +320,6 @@ fn abandoned() -> CallError {
 }
 
 /// Only that there was an answer counts.
-fn nothing<T>(answered: Answered<T>) -> Answered<()> {
-    Answered { value: (), used_up: answered.used_up }
+fn nothing<T>(Answered { quota, .. }: Answered<T>) -> Answered<()> {
+    Answered { value: (), quota }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::{CallError, SetupError};
-use super::quota::{self, http_date};
+use super::quota::{self, Quota, http_date};
 use crate::model::clock::Clock;
 
 /// The largest answer that is read: a page of a hundred runs with long results is far below it.
@@ -37,8 +37,8 @@ pub(super) struct Http {
 pub(super) struct Answered<T> {
     /// What was asked for.
     pub(super) value: T,
-    /// Whether the answer says that no calls are left, and for how long if it tells.
-    pub(super) used_up: Option<Option<Duration>>,
+    /// What it says about the calls that are left.
+    pub(super) quota: Quota,
 }
 
 /// What an [`Http`] is made from.
@@ -100,11 +100,11 @@ impl Http {
 
     /// `POST` of which only is asked whether it was carried out: any JSON will do as an answer, and none at all.
     pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<Answered<()>, CallError> {
-        let (status, body, used_up) = self.exchange(self.request(Method::POST, path).json(body)).await?;
+        let (status, body, quota) = self.exchange(self.request(Method::POST, path).json(body)).await?;
         if !body.is_empty() {
             read::<IgnoredAny>(status, &body)?;
         }
-        Ok(Answered { value: (), used_up })
+        Ok(Answered { value: (), quota })
     }
 
     /// How far our clock is ahead of the service's, as far as its answers tell; the time that an answer takes counts too.
@@ -125,15 +125,12 @@ impl Http {
     }
 
     async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answered<T>, CallError> {
-        let (status, body, used_up) = self.exchange(request).await?;
-        Ok(Answered { value: read(status, &body)?, used_up })
+        let (status, body, quota) = self.exchange(request).await?;
+        Ok(Answered { value: read(status, &body)?, quota })
     }
 
-    /// The status and the body of a success, and whether it says that no calls are left.
-    async fn exchange(
-        &self,
-        request: RequestBuilder,
-    ) -> Result<(StatusCode, Vec<u8>, Option<Option<Duration>>), CallError> {
+    /// The status and the body of a success, and what it says about the calls that are left.
+    async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>, Quota), CallError> {
         let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
         let status = answer.status();
         self.compare_clocks(answer.headers());
@@ -153,7 +150,7 @@ impl Http {
         if !status.is_success() {
             return Err(self.redacted(CallError::from_answer(status, &headers, &body, self.clock.now())));
         }
-        Ok((status, body, quota::used_up(&headers, self.clock.now())))
+        Ok((status, body, quota::read(&headers, self.clock.now())))
     }
 
     /// A service that repeats the token in its words does not bring it into logs and records.

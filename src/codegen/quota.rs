@@ -18,13 +18,26 @@ const MOMENT: u64 = 1_000_000_000;
 /// And above this a moment in milliseconds.
 const MOMENT_IN_MILLIS: u64 = 100_000_000_000;
 
-/// How long a 429 asks to wait; `None` when it does not tell.
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    asked_for(headers, now).or_else(|| used_up(headers, now).flatten()).or_else(|| reset(headers, now))
+/// What an answer says about the calls that are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quota {
+    /// Some are, or nothing is said.
+    Open,
+    /// None are, for so long if it tells.
+    UsedUp(Option<Duration>),
 }
 
-/// Whether an answer says that no calls are left, and for how long if it tells; `None` when some are, or nothing is said.
-pub(super) fn used_up(headers: &HeaderMap, now: Timestamp) -> Option<Option<Duration>> {
+/// How long a 429 asks to wait; `None` when it does not tell.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let left = || match read(headers, now) {
+        Quota::UsedUp(wait) => wait,
+        Quota::Open => None,
+    };
+    asked_for(headers, now).or_else(left).or_else(|| reset(headers, now))
+}
+
+/// What an answer says about the calls that are left.
+pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> Quota {
     let items = field(headers, "ratelimit").map(parameters).unwrap_or_default();
     let empty: Vec<_> = items.iter().filter(|item| item.number(&["r", "remaining"]) == Some(0)).collect();
     if !empty.is_empty() {
@@ -34,11 +47,11 @@ pub(super) fn used_up(headers: &HeaderMap, now: Timestamp) -> Option<Option<Dura
             let window = || policies.iter().find(|policy| policy.name == item.name)?.number(&["w"]);
             item.number(&["t", "reset"]).or_else(window).map(|seconds| span(seconds, headers, now))
         });
-        return Some(waits.max().flatten());
+        return Quota::UsedUp(waits.max().flatten());
     }
-    let left =
-        ["ratelimit-remaining", "x-ratelimit-remaining"].iter().find_map(|name| number(field(headers, name)?))?;
-    (left == 0).then(|| reset(headers, now))
+    let fields = ["ratelimit-remaining", "x-ratelimit-remaining"];
+    let left = fields.iter().find_map(|name| number(field(headers, name)?));
+    if left == Some(0) { Quota::UsedUp(reset(headers, now)) } else { Quota::Open }
 }
 
 fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -141,39 +154,39 @@ mod tests {
 
     #[test]
     fn what_is_used_up_is_read_in_every_dialect() {
+        let seconds = |seconds| Quota::UsedUp(Some(Duration::from_secs(seconds)));
         for (text, wanted) in [
-            ("RateLimit: \"default\";r=0;t=30", Some(Some(30))),
-            ("RateLimit: \"default\";r=50;t=30", None),
-            ("RateLimit: \"burst\";r=0;t=5, \"daily\";r=0;t=90, \"month\";r=7;t=500", Some(Some(90))),
-            ("RateLimit: \"burst\";r=0\nRateLimit-Policy: \"daily\";q=9;w=500, \"burst\";q=100;w=60", Some(Some(60))),
-            ("RateLimit: \"burst\";r=0", Some(None)),
-            ("RateLimit: limit=60, remaining=0, reset=12", Some(Some(12))),
-            ("RateLimit: limit=60, remaining=1, reset=12", None),
-            ("RateLimit-Remaining: 0\nRateLimit-Reset: 9", Some(Some(9))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366440", Some(Some(40))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366440000", Some(Some(40))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366000", Some(Some(0))),
+            ("RateLimit: \"default\";r=0;t=30", seconds(30)),
+            ("RateLimit: \"default\";r=50;t=30", Quota::Open),
+            ("RateLimit: \"burst\";r=0;t=5, \"daily\";r=0;t=90, \"month\";r=7;t=500", seconds(90)),
+            ("RateLimit: \"burst\";r=0\nRateLimit-Policy: \"daily\";q=9;w=500, \"burst\";q=100;w=60", seconds(60)),
+            ("RateLimit: \"burst\";r=0", Quota::UsedUp(None)),
+            ("RateLimit: limit=60, remaining=0, reset=12", seconds(12)),
+            ("RateLimit: limit=60, remaining=1, reset=12", Quota::Open),
+            ("RateLimit-Remaining: 0\nRateLimit-Reset: 9", seconds(9)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366440", seconds(40)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366440000", seconds(40)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366000", seconds(0)),
             (
                 "X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 1772366440\nDate: Sun, 01 Mar 2026 12:00:30 GMT",
-                Some(Some(10)),
+                seconds(10),
             ),
-            ("X-RateLimit-Remaining: 0", Some(None)),
-            ("X-RateLimit-Remaining: 3\nX-RateLimit-Reset: 9", None),
+            ("X-RateLimit-Remaining: 0", Quota::UsedUp(None)),
+            ("X-RateLimit-Remaining: 3\nX-RateLimit-Reset: 9", Quota::Open),
             // Absurd: clamped. Malformed: as if it were not there.
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 86400", Some(Some(600))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9999999999", Some(Some(600))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 18446744073709551615", Some(Some(600))),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 99999999999999999999999", Some(None)),
-            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: -5", Some(None)),
-            ("X-RateLimit-Remaining: none", None),
-            ("X-RateLimit-Remaining: +0", None),
-            ("RateLimit: r=zero;t", None),
-            ("RateLimit: ;;;,,\"\"", None),
-            ("RateLimit: \"x\";r=0;t=soon", Some(None)),
-            ("Content-Type: text/plain", None),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 86400", seconds(600)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 9999999999", seconds(600)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 18446744073709551615", seconds(600)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 99999999999999999999999", Quota::UsedUp(None)),
+            ("X-RateLimit-Remaining: 0\nX-RateLimit-Reset: -5", Quota::UsedUp(None)),
+            ("X-RateLimit-Remaining: none", Quota::Open),
+            ("X-RateLimit-Remaining: +0", Quota::Open),
+            ("RateLimit: r=zero;t", Quota::Open),
+            ("RateLimit: ;;;,,\"\"", Quota::Open),
+            ("RateLimit: \"x\";r=0;t=soon", Quota::UsedUp(None)),
+            ("Content-Type: text/plain", Quota::Open),
         ] {
-            let wanted = wanted.map(|seconds| seconds.map(Duration::from_secs));
-            assert_eq!(used_up(&headers(text), NOW), wanted, "{text}");
+            assert_eq!(read(&headers(text), NOW), wanted, "{text}");
         }
     }
 
@@ -199,7 +212,8 @@ mod tests {
                                 X-RateLimit-Reset: {reset}\nRetry-After: {reset}");
             let headers = headers(&text);
             proptest::prop_assert!(retry_after(&headers, NOW).unwrap_or_default() <= WAIT_MAX);
-            proptest::prop_assert!(used_up(&headers, NOW).flatten().unwrap_or_default() <= WAIT_MAX);
+            let Quota::UsedUp(Some(wait)) = read(&headers, NOW) else { return Ok(()) };
+            proptest::prop_assert!(wait <= WAIT_MAX);
         }
     }
 }

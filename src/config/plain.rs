@@ -88,7 +88,7 @@ impl Default for WorkerSettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// A SQLite file ("sqlite:data/hookrun.db"), made with its folder when missing, or "postgres://user@host/database",
+    /// A SQLite file ("sqlite:data/hookrun.db"), made with its folder when missing, or `postgres://user@host/database`,
     /// which several processes may share. A secret, because it may carry a password.
     #[serde(deserialize_with = "secret::deserialize")]
     #[schemars(with = "String", extend("default" = DatabaseSettings::DEFAULT_URL))]

@@ -44,7 +44,7 @@ async fn claim(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Result<HashSe
             .bind(&request.rule)
             .bind(&request.happening)
             .bind(now.minus(held).0)
-            .execute(&mut **tx)
+            .execute(tx)
             .await?;
     }
     let mut claimed = HashSet::new();
@@ -58,7 +58,7 @@ async fn claim(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Result<HashSe
         for (rule, happening) in run {
             query = query.bind(*rule).bind(*happening).bind(now.0);
         }
-        for row in query.fetch_all(&mut **tx).await? {
+        for row in query.fetch_all(tx).await? {
             claimed.insert((row.try_get("rule")?, row.try_get("happening")?));
         }
     }
@@ -160,7 +160,7 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
                 .bind(event.and_then(|event| event.sha.as_deref()))
                 .bind(event.map(|event| event.happening.as_str()));
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ async fn write_bodies(tx: &mut Tx, group: &[Prepared]) -> Result<()> {
                 .bind(rows::to_json(&acceptance.headers))
                 .bind(body.as_slice());
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }

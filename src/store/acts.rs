@@ -109,7 +109,7 @@ impl Store {
         let change = jobs::Change { job, from, to: JobState::Queued, reason: &reason, due_at: Some(now) };
         jobs::change(&mut tx, &change, now).await?;
         jobs::promote(&mut tx, &held).await?;
-        query("UPDATE jobs SET approved = 1 WHERE id = $1").bind(job).execute(&mut *tx).await?;
+        query("UPDATE jobs SET approved = 1 WHERE id = $1").bind(job).execute(&mut tx).await?;
         tx.commit_and_wake().await?;
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let sql = format!("{} WHERE j.hold_until <= $1 AND j.state = 'held' ORDER BY j.hold_until", rows::JOB);
-        let found = query(sql).bind(now.0).fetch_all(&mut *tx).await?;
+        let found = query(sql).bind(now.0).fetch_all(&mut tx).await?;
         for row in &found {
             let job = rows::job(row)?;
             let wait = job.gates.last().and_then(|gate| gate.inputs.get("wait")?.as_str());
@@ -130,9 +130,9 @@ impl Store {
             jobs::change(&mut tx, &change, now).await?;
         }
         if found.is_empty() {
-            tx.commit().await?
+            tx.commit().await?;
         } else {
-            tx.commit_and_wake().await?
+            tx.commit_and_wake().await?;
         }
         Ok(found.len() as u64)
     }

@@ -32,7 +32,7 @@ impl Store {
         let open = query("SELECT id, message FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
             .bind(&of.rule)
             .bind(&key)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         if let Some(row) = open {
             let (id, said): (String, Option<String>) = (row.try_get("id")?, row.try_get("message")?);

@@ -12,7 +12,7 @@ use crate::model::clock::Timestamp;
 pub async fn back_up(url: &str, into: &Path, now: Timestamp) -> Result<()> {
     let from = file_of(url)?;
     must_be_new(into)?;
-    let partial = beside(into, "partial");
+    let partial = unfinished(into);
     let copied = async {
         db::copy_file(&from, &partial).await?;
         let mut conn = db::open_copy(&partial)?;
@@ -32,7 +32,7 @@ pub async fn restore(backup: &Path, url: &str) -> Result<()> {
     let into = file_of(url)?;
     must_be_new(&into)?;
     let _lock = db::sqlite::own(&into)?;
-    let partial = beside(&into, "partial");
+    let partial = unfinished(&into);
     db::check_file(backup)?;
     let copied = db::copy_file(backup, &partial).await.and_then(|()| {
         db::finish_copy(db::open_copy(&partial)?)?;
@@ -50,17 +50,33 @@ fn file_of(url: &str) -> Result<PathBuf> {
     })
 }
 
+/// Neither the file nor what belongs to one of the same name may be there: SQLite would take the log of the old one for
+/// that of the new one.
 fn must_be_new(path: &Path) -> Result<()> {
-    if path.exists() {
-        let source = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "is there already; nothing is overwritten");
-        return Err(StoreError::File { path: path.to_owned(), source });
+    let logs = ["-wal", "-shm", "-journal"].map(|ending| with_ending(path, ending));
+    for path in std::iter::once(path.to_owned()).chain(logs) {
+        if path.exists() {
+            let source = std::io::Error::new(
+                std::io::ErrorKind::AlreadyExists,
+                "is there already; move it away, nothing is overwritten",
+            );
+            return Err(StoreError::File { path, source });
+        }
     }
     Ok(())
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
     name.push(ending);
     PathBuf::from(name)
+}
+
+/// A name for a copy that is not whole yet; what an attempt before left there goes.
+fn unfinished(path: &Path) -> PathBuf {
+    let partial = with_ending(path, ".partial");
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let _ = std::fs::remove_file(with_ending(&partial, ending));
+    }
+    partial
 }

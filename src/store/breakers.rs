@@ -168,7 +168,7 @@ async fn keep(tx: &mut Tx, row: &Kept) -> Result<()> {
     .bind(row.failures)
     .bind(row.failed_at.0)
     .bind(row.closed_at.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -203,7 +203,7 @@ pub(super) async fn probe(tx: &mut Tx, breakers: &[Breaker], call: &CallId, now:
         .bind(&call.0)
         .bind(next.0)
         .bind(now.0)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
         if won != 1 {
             return Ok(false);
@@ -219,7 +219,7 @@ async fn let_go(tx: &mut Tx, now: Timestamp) -> Result<()> {
          (SELECT 1 FROM calls WHERE calls.id = breakers.probe AND calls.ended_at IS NULL)",
     )
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -236,7 +236,7 @@ async fn set_right(tx: &mut Tx, freeze: Duration, now: Timestamp) -> Result<()> 
         ("UPDATE shrinks SET limited_at = $1 WHERE limited_at > $1", now),
         ("UPDATE shrinks SET grows_from = $1 WHERE grows_from > $1", now.plus(freeze)),
     ] {
-        query(late).bind(at.0).execute(&mut **tx).await?;
+        query(late).bind(at.0).execute(tx).await?;
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(super) async fn charge(tx: &mut Tx, call: &CallId, job: &Job, now: Timestamp
         for budget in run {
             query = query.bind(&call.0).bind(budget).bind(&job.id).bind(now.0).bind(now.0);
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ pub(super) async fn charge(tx: &mut Tx, call: &CallId, job: &Job, now: Timestamp
 /// Gives back what a job was charged, because nothing was started; whether there was anything.
 pub(super) async fn give_back(tx: &mut Tx, job: &str) -> Result<bool> {
     let delete = query("DELETE FROM calls WHERE purpose = $1 AND class LIKE '%:%'");
-    Ok(delete.bind(job).execute(&mut **tx).await? > 0)
+    Ok(delete.bind(job).execute(tx).await? > 0)
 }
 
 /// Says once that a budget comes to its end: when a job that is charged to it uses the last fifth.
@@ -164,7 +164,7 @@ impl Store {
         .bind(format!("{scope};"))
         .bind(self.inner.clock.now().minus(LONGEST).0)
         .bind(i64::from(limit))
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         let names = found.iter().map(|row| {
             let class: &str = row.try_get("class")?;
@@ -183,7 +183,7 @@ impl Store {
         )
         .bind(now.minus(Duration::from_hours(24)).0)
         .bind(now.minus(LONGEST).0)
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         let started = found.iter().map(|row| {
             let class: &str = row.try_get("class")?;

@@ -53,9 +53,9 @@ impl Store {
         let chosen = Chosen::of(filter);
         let mut conn = self.inner.db.read().await?;
         let count = format!("SELECT COUNT(*) AS count FROM jobs j WHERE {}", chosen.sql);
-        let row = chosen.bind(&count).fetch_one(&mut *conn).await?;
+        let row = chosen.bind(&count).fetch_one(&mut conn).await?;
         let sql = format!("{} WHERE {} ORDER BY j.id LIMIT {examples}", rows::JOB, chosen.sql);
-        let found = chosen.bind(&sql).fetch_all(&mut *conn).await?;
+        let found = chosen.bind(&sql).fetch_all(&mut conn).await?;
         let jobs = found.iter().map(rows::job).collect::<Result<_>>()?;
         Ok((row.try_get::<i64>("count")?.max(0) as u64, jobs))
     }
@@ -71,7 +71,7 @@ impl Store {
              revision = revision + 1 WHERE id IN ({ids})"
         );
         let mut tx = self.inner.db.begin().await?;
-        let cancelled = chosen.bind(&sql).execute(&mut *tx).await?;
+        let cancelled = chosen.bind(&sql).execute(&mut tx).await?;
         tx.commit_and_wake().await?;
         Ok(cancelled)
     }
@@ -89,7 +89,7 @@ impl Store {
             chosen.sql
         );
         let mut conn = self.inner.db.read().await?;
-        chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(backlog).collect()
+        chosen.bind(&sql).fetch_all(&mut conn).await?.iter().map(backlog).collect()
     }
 
     /// The queued jobs within a scope, oldest first.
@@ -97,7 +97,7 @@ impl Store {
         let chosen = Chosen::waiting_in(what);
         let sql = format!("{} WHERE {} ORDER BY j.id LIMIT {limit}", rows::JOB, chosen.sql);
         let mut conn = self.inner.db.read().await?;
-        chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(rows::job).collect()
+        chosen.bind(&sql).fetch_all(&mut conn).await?.iter().map(rows::job).collect()
     }
 
     /// The newest job of every run within a scope that has not ended.
@@ -106,7 +106,7 @@ impl Store {
         let sql = format!("{} WHERE {} ORDER BY j.id DESC", rows::JOB, chosen.sql);
         let mut conn = self.inner.db.read().await?;
         let found: Vec<Job> =
-            chosen.bind(&sql).fetch_all(&mut *conn).await?.iter().map(rows::job).collect::<Result<_>>()?;
+            chosen.bind(&sql).fetch_all(&mut conn).await?.iter().map(rows::job).collect::<Result<_>>()?;
         let mut seen = std::collections::HashSet::new();
         Ok(found.into_iter().filter(|job| job.run.as_ref().is_some_and(|run| seen.insert(run.id))).collect())
     }

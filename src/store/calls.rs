@@ -164,7 +164,7 @@ pub(super) async fn begin_call(
     for class in classes {
         query = query.bind(&id).bind(class.as_str()).bind(purpose).bind(now.0).bind(replica);
     }
-    query.execute(&mut **tx).await?;
+    query.execute(tx).await?;
     Ok(CallId(id))
 }
 
@@ -172,7 +172,7 @@ pub(super) async fn end(tx: &mut Tx, call: &CallId, now: Timestamp) -> Result<()
     query("UPDATE calls SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL")
         .bind(&call.0)
         .bind(now.0)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }

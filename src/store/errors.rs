@@ -7,7 +7,8 @@ use thiserror::Error;
 /// An error of the store.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// It cannot write now: locked, out of time, disk full. Trying again later may help; nothing was changed.
+    /// It cannot write now: locked, out of time, disk full. Trying again later may help. Nothing was changed, unless a server went away with the
+    /// answer to a commit: then nobody knows.
     #[error("the database cannot take this now: {0}")]
     Busy(String),
     /// Another process owns the file.

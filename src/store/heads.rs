@@ -89,7 +89,7 @@ impl<'u> Heads<'u> {
                     let fork = i64::from(is_fork(key));
                     query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(fork).bind(now.0);
                 }
-                query.execute(&mut **tx).await?;
+                query.execute(tx).await?;
             }
         }
         Ok(())

@@ -80,7 +80,7 @@ pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> 
                 .bind(job.events)
                 .bind(job.retry_of);
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -157,12 +157,12 @@ pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> 
     .bind(now.0)
     .bind(ended_at)
     .bind(change.due_at.map(|at| at.0))
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     affected_one(changed, change.job)?;
     if change.to.is_ended() || change.to == JobState::Lost {
         // Whoever waited for the end of this one is looked at again.
-        query(WAKE).bind(change.job).execute(&mut **tx).await?;
+        query(WAKE).bind(change.job).execute(tx).await?;
     }
     Ok(before)
 }
@@ -174,7 +174,7 @@ pub(super) async fn promote(tx: &mut Tx, job: &Job) -> Result<()> {
         .bind(&job.id)
         .bind(Priority::People.rank())
         .bind(lane)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -192,7 +192,7 @@ async fn merge_open(tx: &mut Tx, job: &str, now: Timestamp) -> Result<()> {
          AND o.id <> j.id AND o.open = 1 WHERE j.id = $1",
     )
     .bind(job)
-    .fetch_optional(&mut **tx)
+    .fetch_optional(tx)
     .await?;
     let Some(row) = other else { return Ok(()) };
     let (other, theirs, mine): (String, i64, i64) = (row.try_get("id")?, row.try_get("events")?, row.try_get("mine")?);
@@ -211,7 +211,7 @@ async fn merge_open(tx: &mut Tx, job: &str, now: Timestamp) -> Result<()> {
         .bind(mine + theirs)
         .bind(row.try_get::<Option<&str>>("sha")?)
         .bind(row.try_get::<i64>("failing")?)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -235,7 +235,7 @@ pub(super) async fn copy_events(tx: &mut Tx, from: &str, to: &str, already: i64)
     .bind(from)
     .bind(to)
     .bind(already)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }

@@ -133,7 +133,7 @@ impl<'g> Jobs<'g> {
                     .bind(arriving.received_at.0)
                     .bind(rows::to_json(arriving.event));
             }
-            query.execute(&mut **tx).await?;
+            query.execute(tx).await?;
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl<'g> Newest<'g> {
         .bind(now.0)
         .bind(self.revision)
         .bind(i64::from(self.failing))
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
         jobs::affected_one(changed, &self.id)
     }
@@ -237,7 +237,7 @@ async fn newest<'g>(tx: &mut Tx, (rule, key): (&str, &str)) -> Result<Option<New
     )
     .bind(rule)
     .bind(key)
-    .fetch_optional(&mut **tx)
+    .fetch_optional(tx)
     .await?;
     row.map(|row| {
         let state = rows::state(row.try_get("state")?)?;

@@ -76,11 +76,11 @@ impl Store {
     pub async fn line(&self, pauses: &[Paused]) -> Result<Line> {
         let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
-        let found = query(ALL_LANES).bind(i64::from(LANES)).fetch_all(&mut *conn).await?;
+        let found = query(ALL_LANES).bind(i64::from(LANES)).fetch_all(&mut conn).await?;
         let each = (JOBS / found.len().max(1)).max(OF_LANE);
         let mut lanes = Vec::with_capacity(found.len());
         for row in &found {
-            let rows = query(OF_ONE_LANE).bind(row.try_get::<&str>("lane")?).bind(each as i64).fetch_all(&mut *conn);
+            let rows = query(OF_ONE_LANE).bind(row.try_get::<&str>("lane")?).bind(each as i64).fetch_all(&mut conn);
             let rows = rows.await?;
             let mut jobs = VecDeque::new();
             for job in &rows {
@@ -119,7 +119,7 @@ impl Store {
         let places: Vec<_> = (1..=ids.len()).map(|at| format!("${at}")).collect();
         let sql = format!("{} WHERE j.id IN ({})", rows::JOB, places.join(", "));
         let query = ids.iter().fold(query(sql), |query, id| query.bind(id.clone()));
-        let found = query.fetch_all(&mut *conn).await?.iter().map(rows::job).collect::<Result<Vec<_>>>()?;
+        let found = query.fetch_all(&mut conn).await?.iter().map(rows::job).collect::<Result<Vec<_>>>()?;
         let mut found: HashMap<String, Job> = found.into_iter().map(|job| (job.id.clone(), job)).collect();
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }

@@ -27,7 +27,7 @@ pub(super) async fn learn_aliases(tx: &mut Tx, updates: &[&SubjectUpdate], now: 
         for (alias, subject) in run {
             query = query.bind(*alias).bind(*subject).bind(now.0);
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -58,7 +58,7 @@ pub(super) async fn move_jobs(tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>) ->
         query("UPDATE jobs SET context = $2 WHERE subject = $1 AND context = $1 AND ended_at IS NULL")
             .bind(*key)
             .bind(context)
-            .execute(&mut **tx)
+            .execute(tx)
             .await?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
-use super::db::{Row, query};
+use super::db::{Query, Row, query};
 use super::errors::{Result, StoreError};
 use super::{Store, jobs, queue, rows};
 use crate::model::clock::Timestamp;
@@ -181,15 +181,15 @@ impl Store {
             let _ = write!(sql, " AND {} < ${}", list.id, values.len());
         }
         let _ = write!(sql, " ORDER BY {} DESC LIMIT ${}", list.id, values.len() + 1);
-        let query = values.into_iter().fold(query(sql), |query, value| query.bind(value));
+        let query = values.into_iter().fold(query(sql), Query::bind);
         let mut conn = self.inner.db.read().await?;
-        query.bind(limit(page) as i64 + 1).fetch_all(&mut *conn).await?.iter().map(read).collect()
+        query.bind(limit(page) as i64 + 1).fetch_all(&mut conn).await?.iter().map(read).collect()
     }
 
     /// One delivery.
     pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryRecord>> {
         let mut conn = self.inner.db.read().await?;
-        let row = query("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(&mut *conn).await?;
+        let row = query("SELECT * FROM deliveries WHERE id = $1").bind(id).fetch_optional(&mut conn).await?;
         row.as_ref().map(rows::delivery).transpose()
     }
 
@@ -201,7 +201,7 @@ impl Store {
              JOIN deliveries d ON d.id = b.delivery WHERE b.delivery = $1",
         )
         .bind(delivery)
-        .fetch_optional(&mut *conn)
+        .fetch_optional(&mut conn)
         .await?;
         row.map(|row| {
             Ok(StoredBody {
@@ -224,15 +224,15 @@ impl Store {
     /// The prompt that a job was sent with last.
     pub async fn prompt(&self, job: &str) -> Result<Option<String>> {
         let mut conn = self.inner.db.read().await?;
-        let row = query("SELECT prompt FROM prompts WHERE job = $1").bind(job).fetch_optional(&mut *conn).await?;
-        row.map(|row| Ok(row.try_get("prompt")?)).transpose()
+        let row = query("SELECT prompt FROM prompts WHERE job = $1").bind(job).fetch_optional(&mut conn).await?;
+        row.map(|row| row.try_get("prompt")).transpose()
     }
 
     /// The same with the note about it.
     pub async fn prompt_and_note(&self, job: &str) -> Result<Option<(String, String)>> {
         let mut conn = self.inner.db.read().await?;
         let row = query("SELECT prompt, note FROM prompts WHERE job = $1").bind(job);
-        let row = row.fetch_optional(&mut *conn).await?;
+        let row = row.fetch_optional(&mut conn).await?;
         row.map(|row| Ok((row.try_get("prompt")?, row.try_get("note")?))).transpose()
     }
 
@@ -249,7 +249,7 @@ impl Store {
             rows::JOB
         );
         let query = query(sql).bind(&job.subject).bind(&job.context).bind(&job.id);
-        query.bind(i64::from(limit)).fetch_all(&mut *conn).await?.iter().map(rows::job).collect()
+        query.bind(i64::from(limit)).fetch_all(&mut conn).await?.iter().map(rows::job).collect()
     }
 
     /// The deliveries whose events joined a job, in that order.
@@ -257,23 +257,23 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let found = query("SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq)")
             .bind(job)
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await?;
-        found.iter().map(|row| Ok(row.try_get("delivery")?)).collect()
+        found.iter().map(|row| row.try_get("delivery")).collect()
     }
 
     /// One run, by its id at the service.
     pub async fn run(&self, id: i64) -> Result<Option<RunRecord>> {
         let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE r.id = $1", rows::RUN);
-        let row = query(sql).bind(id).fetch_optional(&mut *conn).await?;
+        let row = query(sql).bind(id).fetch_optional(&mut conn).await?;
         row.as_ref().map(rows::run_record).transpose()
     }
 
     /// How many jobs are in each state.
     pub async fn counts(&self) -> Result<Vec<(JobState, u64)>> {
         let mut conn = self.inner.db.read().await?;
-        let found = query("SELECT state, jobs FROM job_counts").fetch_all(&mut *conn).await?;
+        let found = query("SELECT state, jobs FROM job_counts").fetch_all(&mut conn).await?;
         let mut counts: Vec<(JobState, u64)> = JobState::ALL.into_iter().map(|state| (state, 0)).collect();
         for row in &found {
             let state = rows::state(row.try_get("state")?)?;
@@ -288,7 +288,7 @@ impl Store {
     pub async fn oldest_waiting(&self) -> Result<Option<Job>> {
         let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE j.state = 'queued' ORDER BY j.id LIMIT 1", rows::JOB);
-        let row = query(sql).fetch_optional(&mut *conn).await?;
+        let row = query(sql).fetch_optional(&mut conn).await?;
         row.as_ref().map(rows::job).transpose()
     }
 
@@ -296,7 +296,7 @@ impl Store {
     pub async fn rule_counts(&self) -> Result<Vec<RuleCount>> {
         let mut conn = self.inner.db.read().await?;
         let found = query("SELECT rule, jobs, last_at AS last FROM rule_counts WHERE jobs > 0 ORDER BY rule")
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await?;
         found
             .iter()

@@ -37,7 +37,7 @@ pub(super) async fn say(tx: &mut Tx, saying: &Saying<'_>, now: Timestamp) -> Res
     .bind(now.0)
     .bind(saying.text)
     .bind(rows::to_json(&saying.details))
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(said == 1)
 }
@@ -48,7 +48,7 @@ pub(super) async fn settle(tx: &mut Tx, kind: NoticeKind, about: &str, now: Time
         .bind(kind.as_str())
         .bind(about)
         .bind(now.0)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -144,9 +144,9 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let gone = query("DELETE FROM attempts WHERE subject = $1 AND cleared_by IS NULL")
             .bind(subject)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut *tx).await?;
+        query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut tx).await?;
         settle(&mut tx, NoticeKind::HandOff, subject, self.inner.clock.now()).await?;
         tx.commit_and_wake().await?;
         Ok(gone)

@@ -56,7 +56,7 @@ impl Store {
         let lifted = query("DELETE FROM pauses WHERE scope = $1 AND name = $2 RETURNING until_at")
             .bind(what.scope())
             .bind(what.name())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let Some(row) = lifted else { return Ok(false) };
         let in_force = row.try_get::<Option<i64>>("until_at")?.is_none_or(|until| until > now.0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::calls::{self, CallId};
-use super::db::{Tx, query};
+use super::db::{Query, Tx, query};
 use super::errors::{Result, StoreError};
 use super::snapshot::{Common, GROUP};
 use super::{Store, budgets, jobs, notices, rows};
@@ -115,7 +115,7 @@ fn heads(loose: usize) -> String {
 
 /// Lets all jobs be asked again that a gate had set aside.
 pub(super) async fn unpark(tx: &mut Tx) -> Result<()> {
-    query("UPDATE jobs SET not_before = 0 WHERE not_before > 0").execute(&mut **tx).await?;
+    query("UPDATE jobs SET not_before = 0 WHERE not_before > 0").execute(tx).await?;
     Ok(())
 }
 
@@ -129,8 +129,8 @@ impl Store {
         self.inner.looked_at.store(now.0, Ordering::Relaxed);
         let sql = format!("{} {} {FAIR}", heads(loose.len()), rows::JOB);
         let query = query(sql).bind(now.0).bind(AGE.as_millis() as i64);
-        let query = loose.iter().fold(query.bind(i64::from(limit)), |query, value| query.bind(value));
-        let found = query.fetch_all(&mut *conn).await?;
+        let query = loose.iter().fold(query.bind(i64::from(limit)), Query::bind);
+        let found = query.fetch_all(&mut conn).await?;
         found.iter().map(rows::job).collect()
     }
 
@@ -144,7 +144,7 @@ impl Store {
              SELECT MIN(until_at) FROM pauses WHERE until_at > $1) AS times",
         )
         .bind(self.inner.looked_at.load(Ordering::Relaxed))
-        .fetch_one(&mut *conn)
+        .fetch_one(&mut conn)
         .await?;
         Ok(row.try_get::<Option<i64>>("due")?.map(Timestamp))
     }
@@ -176,7 +176,7 @@ impl Store {
              LEFT JOIN bodies b ON b.delivery = e.delivery WHERE e.job = $1 ORDER BY e.seq",
         )
         .bind(job)
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         found
             .iter()
@@ -248,7 +248,7 @@ impl Store {
             .bind(id)
             .bind(rows::to_json(&records))
             .bind(&request.policy.rules_hash)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let released = match released {
             Released::Go { call, .. } => Released::Go { job: Box::new(jobs::get(&mut tx, id).await?), call },
@@ -266,7 +266,7 @@ async fn go(tx: &mut Tx, request: &Release, snapshot: &Snapshot, call: &CallId, 
     if job.starts() {
         budgets::charge(tx, call, job, now).await?;
         budgets::warn(tx, snapshot, &request.policy, now).await?;
-        query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1").bind(&job.rule).execute(&mut **tx).await?;
+        query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1").bind(&job.rule).execute(tx).await?;
     }
     keep_prompt(tx, &job.id, &request.prompt, &request.note).await?;
     // A ban says nothing to its run.
@@ -282,7 +282,7 @@ async fn go(tx: &mut Tx, request: &Release, snapshot: &Snapshot, call: &CallId, 
     .bind(request.told)
     .bind(i64::from(request.told.is_some() && says))
     .bind(&call.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     // Later than every turn before it, even if the clock has not moved on.
     query(
@@ -290,19 +290,19 @@ async fn go(tx: &mut Tx, request: &Release, snapshot: &Snapshot, call: &CallId, 
          WHERE id = $1 ON CONFLICT (lane) DO UPDATE SET served_at = excluded.served_at",
     )
     .bind(&job.id)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     query("UPDATE lanes SET served_at = $2 WHERE served_at < $2 AND lane = (SELECT lane FROM jobs WHERE id = $1)")
         .bind(&job.id)
         .bind(now.0)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
 
 async fn hold_until(tx: &mut Tx, job: &str, until: Option<Timestamp>) -> Result<()> {
     let until = until.map(|at| at.0);
-    query("UPDATE jobs SET hold_until = $2 WHERE id = $1").bind(job).bind(until).execute(&mut **tx).await?;
+    query("UPDATE jobs SET hold_until = $2 WHERE id = $1").bind(job).bind(until).execute(tx).await?;
     Ok(())
 }
 
@@ -340,7 +340,7 @@ async fn count_attempt(tx: &mut Tx, snapshot: &Snapshot, now: Timestamp) -> Resu
     .bind(sha)
     .bind(&snapshot.job.id)
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(so_far + inserted as u32)
 }
@@ -356,7 +356,7 @@ async fn keep_prompt(tx: &mut Tx, job: &str, prompt: &str, note: &str) -> Result
     .bind(job)
     .bind(prompt)
     .bind(note)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }

@@ -24,7 +24,7 @@ impl Store {
             .bind(rule)
             .bind(format!("{happening}#replay-"))
             .bind(format!("{happening}#replay."))
-            .fetch_one(&mut *conn)
+            .fetch_one(&mut conn)
             .await?;
         Ok(row.try_get::<i64>("n")?.max(0) as u64)
     }

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::calls::CallId;
 use super::db::{Conn, Tx, query};
 use super::errors::Result;
-use super::{Inner, Store, submit};
+use super::{Inner, Store, submit, transfer};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
 use crate::model::limits::ClassLimits;
@@ -110,8 +111,10 @@ fn machine() -> String {
 impl Inner {
     /// Says that this process lives; whether it was alive until now.
     pub(super) async fn beat(&self) -> Result<bool> {
-        let now = self.clock.now();
         let mut tx = self.db.begin().await?;
+        // Not before: what others have done while this one waited for its turn is not in the future.
+        let now = self.clock.now();
+        transfer::must_be_here(&mut tx).await?;
         let alive = beat(&mut tx, &self.replica, !self.db.is_shared(), &self.limits, now).await?;
         tx.commit().await?;
         let mut state = self.replica.state();
@@ -128,19 +131,23 @@ impl Store {
         self.inner.db.is_shared()
     }
 
-    /// Whether this process may begin a call that it has registered: it counts as alive, and goes on to for as long as the
-    /// call can take. One that hung may find that others have taken over.
-    pub async fn may_call(&self) -> Result<bool> {
-        if !self.is_shared() || self.inner.clock.now().since(self.inner.replica.state().beat) <= FRESH {
+    /// Whether a call that this process has registered may be made: nobody has ended it, and the process counts as alive for
+    /// as long as the call can take. One that hung may find that others have taken over what it was about to send.
+    pub async fn may_make(&self, call: &CallId) -> Result<bool> {
+        if !self.is_shared() {
             return Ok(true);
         }
-        self.inner.beat().await
+        if self.inner.clock.now().since(self.inner.replica.state().beat) > FRESH {
+            self.inner.beat().await?;
+        }
+        let mut conn = self.inner.db.read().await?;
+        let open = query("SELECT 1 FROM calls WHERE id = $1 AND ended_at IS NULL").bind(&call.0);
+        Ok(open.fetch_optional(&mut conn).await?.is_some())
     }
 
     /// Settles calls that must have ended long ago and of which nobody has written down how: what they sent is uncertain.
     pub async fn doubt_overdue(&self) -> Result<()> {
-        let now = self.inner.clock.now();
-        let overdue = now.minus(LONGEST_CALL);
+        let overdue = self.inner.clock.now().minus(LONGEST_CALL);
         let mut conn = self.inner.db.read().await?;
         let left = query("SELECT 1 FROM calls WHERE ended_at IS NULL AND began_at <= $1 LIMIT 1").bind(overdue.0);
         if left.fetch_optional(&mut conn).await?.is_none() {
@@ -148,6 +155,7 @@ impl Store {
         }
         drop(conn);
         let mut tx = self.inner.db.begin().await?;
+        let now = self.inner.clock.now();
         submit::take_over(&mut tx, &self.inner.limits, overdue, now).await?;
         tx.commit_and_wake().await
     }

@@ -10,20 +10,20 @@ impl Store {
     pub async fn save_repos(&self, repos: &[(String, i64)]) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
-        query("DELETE FROM repos").execute(&mut *tx).await?;
+        query("DELETE FROM repos").execute(&mut tx).await?;
         for run in runs(repos) {
             let again = "ON CONFLICT (full_name) DO UPDATE SET id = excluded.id";
             let mut query = many("INSERT INTO repos (full_name, id, saved_at)", run.len(), 3, again);
             for (full_name, id) in run {
                 query = query.bind(full_name.to_lowercase()).bind(*id).bind(now.0);
             }
-            query.execute(&mut *tx).await?;
+            query.execute(&mut tx).await?;
         }
         query("INSERT INTO meta (name, value) VALUES ('repos_saved_at', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
             .bind(now.0.to_string().into_bytes())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The id of a repository; names differ in case only for people.
@@ -31,15 +31,15 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let row = query("SELECT id FROM repos WHERE full_name = $1")
             .bind(full_name.to_lowercase())
-            .fetch_optional(&mut *conn)
+            .fetch_optional(&mut conn)
             .await?;
-        row.map(|row| Ok(row.try_get("id")?)).transpose()
+        row.map(|row| row.try_get("id")).transpose()
     }
 
     /// When the list was last replaced.
     pub async fn repos_saved_at(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.db.read().await?;
-        let row = query("SELECT value FROM meta WHERE name = 'repos_saved_at'").fetch_optional(&mut *conn).await?;
+        let row = query("SELECT value FROM meta WHERE name = 'repos_saved_at'").fetch_optional(&mut conn).await?;
         let Some(row) = row else { return Ok(None) };
         let value: Vec<u8> = row.try_get("value")?;
         Ok(String::from_utf8_lossy(&value).parse().ok().map(Timestamp))

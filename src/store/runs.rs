@@ -63,10 +63,10 @@ pub(super) async fn insert(tx: &mut Tx, job: &str, run: &Run, now: Timestamp) ->
     .bind(job)
     .bind(RunPhase::Alive.as_str())
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     see(tx, job, run, now).await?;
-    query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(&mut **tx).await?;
+    query("UPDATE jobs SET resumed = 0 WHERE id = $1").bind(job).execute(tx).await?;
     join(tx, job, run.id).await
 }
 
@@ -77,15 +77,14 @@ pub(super) async fn join(tx: &mut Tx, job: &str, run: i64) -> Result<()> {
         // What waits to be said to the run of this job knows now which it is.
         "UPDATE jobs SET target = $2 WHERE follows = $1 AND target IS NULL",
     ] {
-        query(join).bind(job).bind(run).execute(&mut **tx).await?;
+        query(join).bind(job).bind(run).execute(tx).await?;
     }
     Ok(())
 }
 
 /// A service that was set up anew counts from the start: what went by this id before is gone.
 async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Result<()> {
-    let others =
-        query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(&mut **tx).await?;
+    let others = query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(tx).await?;
     for other in others {
         let before: String = other.try_get("id")?;
         let from = &[JobState::Running];
@@ -96,7 +95,7 @@ async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Re
             Err(error) => return Err(error),
         }
     }
-    query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2").bind(run).bind(job).execute(&mut **tx).await?;
+    query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2").bind(run).bind(job).execute(tx).await?;
     Ok(())
 }
 
@@ -111,7 +110,7 @@ pub(super) async fn see(tx: &mut Tx, job: &str, run: &Run, now: Timestamp) -> Re
     .bind(job)
     .bind(RunPhase::Alive.as_str())
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     note(tx, run, now).await?;
     let subject = subject_of(tx, job).await?;
@@ -135,7 +134,7 @@ async fn note(tx: &mut Tx, run: &Run, now: Timestamp) -> Result<()> {
     .bind(rows::to_json(&run.pull_requests))
     .bind(now.0)
     .bind((phase != RunPhase::Alive).then_some(now.0))
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -143,12 +142,12 @@ async fn note(tx: &mut Tx, run: &Run, now: Timestamp) -> Result<()> {
 /// The job that a run belongs to, as far as we know.
 pub(super) async fn owner(conn: &mut Conn, run: i64) -> Result<Option<String>> {
     let row = query("SELECT job FROM runs WHERE id = $1").bind(run).fetch_optional(conn).await?;
-    row.map(|row| Ok(row.try_get("job")?)).transpose()
+    row.map(|row| row.try_get("job")).transpose()
 }
 
 async fn subject_of(conn: &mut Conn, job: &str) -> Result<String> {
     let row = query("SELECT subject FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
-    Ok(row.try_get("subject")?)
+    row.try_get("subject")
 }
 
 /// Adds facts to a subject that is stored already, or to a branch of the same repository as one that is.
@@ -190,7 +189,7 @@ impl Store {
              ORDER BY r.id DESC",
         )
         .bind(lost_since.0)
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         found
             .iter()
@@ -226,9 +225,9 @@ impl Store {
             changes.extend(observe_one(&mut tx, run, look, now).await?);
         }
         if changes.is_empty() {
-            tx.commit().await?
+            tx.commit().await?;
         } else {
-            tx.commit_and_wake().await?
+            tx.commit_and_wake().await?;
         }
         Ok(changes)
     }
@@ -248,7 +247,7 @@ async fn observe_one(tx: &mut Tx, run: &Run, look: Look, now: Timestamp) -> Resu
     let row =
         query("SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
             .bind(run.id)
-            .fetch_optional(&mut **tx)
+            .fetch_optional(tx)
             .await?;
     let Some(row) = row else { return Ok(changes) };
     note(tx, run, now).await?;
@@ -270,7 +269,7 @@ async fn observe_one(tx: &mut Tx, run: &Run, look: Look, now: Timestamp) -> Resu
          ORDER BY id",
     )
     .bind(run.id)
-    .fetch_all(&mut **tx)
+    .fetch_all(tx)
     .await?;
     for row in following {
         let waiting = Waiting {
@@ -312,7 +311,7 @@ impl Waiting {
             query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1 AND resumed = 1")
                 .bind(&job)
                 .bind(now.0)
-                .execute(&mut **tx)
+                .execute(tx)
                 .await?;
         }
         let given_up = from == JobState::Lost && self.submitted_at.is_some_and(|at| at <= look.given_up_before);

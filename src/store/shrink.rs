@@ -95,7 +95,7 @@ async fn keep(tx: &mut Tx, shrink: &Shrink) -> Result<()> {
     .bind(shrink.limited_at.0)
     .bind(shrink.grows_from.0)
     .bind(shrink.patience)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }
@@ -156,7 +156,7 @@ mod tests {
         let mut minute = 0;
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let quiet = (1..).find(|minutes| shrink.allows(LIMIT, at(minute + minutes)) > 7).unwrap();
+            let quiet = (1..100).find(|minutes| shrink.allows(LIMIT, at(minute + minutes)) > 7).unwrap();
             minute += quiet;
             waits.push(quiet);
             shrink = after(Some(&shrink), 7, minute);

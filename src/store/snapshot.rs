@@ -79,7 +79,7 @@ async fn attempts(conn: &mut Conn, job: &Job) -> Result<(Option<u32>, bool)> {
     .bind(job.sha.as_deref().unwrap_or_default())
     .fetch_one(conn)
     .await;
-    match row.map_err(StoreError::from) {
+    match row {
         Ok(row) => Ok((Some(row.try_get::<i64>("attempts")? as u32), row.try_get::<i64>("counted")? > 0)),
         Err(error @ StoreError::Busy(_)) => Err(error),
         Err(error) => {
@@ -209,7 +209,7 @@ async fn newest_run(conn: &mut Conn, job: &Job) -> Result<Option<i64>> {
     .bind(&job.id)
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| row.try_get("run")).transpose()?)
+    row.map(|row| row.try_get("run")).transpose()
 }
 
 /// Whether the job that this one follows may yet have a run that is not known.

@@ -54,16 +54,11 @@ async fn supersede(tx: &mut Tx, turn: &Turn<'_>, now: Timestamp) -> Result<()> {
             .bind(&update.facts.head_sha)
             .bind(&update.host)
             .bind(&update.repo)
-            .execute(&mut **tx)
+            .execute(tx)
             .await?
         }
         Turn::Closed { update, .. } => {
-            query(statement("stale_on LIKE '%closed%'"))
-                .bind(&update.key)
-                .bind(reason)
-                .bind(now.0)
-                .execute(&mut **tx)
-                .await?
+            query(statement("stale_on LIKE '%closed%'")).bind(&update.key).bind(reason).bind(now.0).execute(tx).await?
         }
         Turn::Green { subject, sha } => {
             query(statement("stale_on LIKE '%green%' AND sha = $4"))
@@ -71,7 +66,7 @@ async fn supersede(tx: &mut Tx, turn: &Turn<'_>, now: Timestamp) -> Result<()> {
                 .bind(reason)
                 .bind(now.0)
                 .bind(*sha)
-                .execute(&mut **tx)
+                .execute(tx)
                 .await?
         }
     };
@@ -210,7 +205,7 @@ impl Act<'_> {
         .bind(&self.of.id)
         .bind(&self.of.rule)
         .bind(self.key())
-        .fetch_one(&mut **tx)
+        .fetch_one(tx)
         .await?;
         if row.try_get::<i64>("same")? > 0 || row.try_get::<i64>("acts")? >= MOST_ACTS {
             return Ok(None);
@@ -267,7 +262,7 @@ impl Store {
         let waiting = query("SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1")
             .bind(&of.rule)
             .bind(act.key())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let id = match waiting {
             Some(row) => row.try_get("id")?,
@@ -287,7 +282,7 @@ pub(super) async fn drop_acts(tx: &mut Tx, of: &str, reason: &str, now: Timestam
     .bind(of)
     .bind(reason)
     .bind(now.0)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }

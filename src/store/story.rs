@@ -127,7 +127,7 @@ impl Store {
         .bind(number as i64)
         .bind(host.unwrap_or_default())
         .bind(format!("#{number}"))
-        .fetch_all(&mut *conn)
+        .fetch_all(&mut conn)
         .await?;
         found.iter().map(known).collect()
     }
@@ -155,15 +155,15 @@ impl Store {
     pub async fn heads_of(&self, subject: &str) -> Result<BTreeSet<String>> {
         let mut conn = self.inner.db.read().await?;
         let sql = format!("SELECT sha FROM heads WHERE subject = $1 ORDER BY seen_at DESC LIMIT {HEADS}");
-        let found = query(sql).bind(subject).fetch_all(&mut *conn).await?;
-        found.iter().map(|row| Ok(row.try_get("sha")?)).collect()
+        let found = query(sql).bind(subject).fetch_all(&mut conn).await?;
+        found.iter().map(|row| row.try_get("sha")).collect()
     }
 
     /// What is known of a subject, by its key.
     pub async fn facts(&self, subject: &str) -> Result<Option<Facts>> {
         let mut conn = self.inner.db.read().await?;
         let row =
-            query("SELECT key, facts FROM subjects WHERE key = $1").bind(subject).fetch_optional(&mut *conn).await?;
+            query("SELECT key, facts FROM subjects WHERE key = $1").bind(subject).fetch_optional(&mut conn).await?;
         Ok(row.as_ref().map(known).transpose()?.map(|known| known.facts))
     }
 
@@ -171,7 +171,7 @@ impl Store {
     pub async fn last_of_repo(&self, repo: &str) -> Result<Option<DeliveryRecord>> {
         let mut conn = self.inner.db.read().await?;
         let sql = "SELECT * FROM deliveries WHERE repo = $1 ORDER BY id DESC LIMIT 1";
-        let row = query(sql).bind(repo).fetch_optional(&mut *conn).await?;
+        let row = query(sql).bind(repo).fetch_optional(&mut conn).await?;
         row.as_ref().map(rows::delivery).transpose()
     }
 
@@ -189,7 +189,7 @@ impl Store {
             .bind(after)
             .bind(source.unwrap_or_default())
             .bind(limit(page) as i64 + 1)
-            .fetch_all(&mut *conn)
+            .fetch_all(&mut conn)
             .await?;
         let items = found.iter().map(rows::delivery).collect::<Result<Vec<_>>>()?;
         Ok(cut(items, page, |delivery| delivery.id.clone()))

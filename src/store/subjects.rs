@@ -141,7 +141,7 @@ async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) ->
                 .bind(text)
                 .bind(now.0);
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     Ok(())
 }
@@ -200,7 +200,7 @@ async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Re
                 .bind(&update.check.outcome)
                 .bind(now.0);
         }
-        query.execute(&mut **tx).await?;
+        query.execute(tx).await?;
     }
     let commits: BTreeSet<_> = newest.iter().map(|it| &it.sha).collect();
     unpark(tx, &commits.into_iter().collect::<Vec<_>>()).await
@@ -211,7 +211,7 @@ async fn unpark(tx: &mut Tx, commits: &[&String]) -> Result<bool> {
     let mut woken = 0;
     for run in runs(commits) {
         let query = run.iter().fold(within(PARKED, run.len()), |query, sha| query.bind(*sha));
-        woken += query.execute(&mut **tx).await?;
+        woken += query.execute(tx).await?;
     }
     Ok(woken > 0)
 }
@@ -230,7 +230,7 @@ async fn reset_attempts<'g>(tx: &mut Tx, reset: &'g AttemptReset, now: Timestamp
                 .bind(host)
                 .bind(repo)
                 .bind(sha)
-                .fetch_all(&mut **tx)
+                .fetch_all(tx)
                 .await?;
             for check in checks {
                 if !is_fit(check.try_get("outcome")?) {
@@ -241,7 +241,7 @@ async fn reset_attempts<'g>(tx: &mut Tx, reset: &'g AttemptReset, now: Timestamp
             query("UPDATE attempts SET cleared_by = $2 WHERE subject = $1 AND cleared_by IS NULL")
                 .bind(subject)
                 .bind(sha)
-                .execute(&mut **tx)
+                .execute(tx)
                 .await?;
             notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
             return Ok(Some(Turn::Green { subject, sha }));
@@ -257,7 +257,7 @@ async fn reset_attempts<'g>(tx: &mut Tx, reset: &'g AttemptReset, now: Timestamp
             .bind(subject)
             .bind(now.minus(RUN_ECHO).0)
             .bind(context.as_ref().unwrap_or(subject))
-            .fetch_optional(&mut **tx)
+            .fetch_optional(tx)
             .await?;
             if ours.is_some() {
                 return Ok(None);
@@ -265,7 +265,7 @@ async fn reset_attempts<'g>(tx: &mut Tx, reset: &'g AttemptReset, now: Timestamp
             subject
         }
     };
-    query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(&mut **tx).await?;
+    query("DELETE FROM attempts WHERE subject = $1").bind(subject).execute(tx).await?;
     notices::settle(tx, NoticeKind::HandOff, subject, now).await?;
     Ok(None)
 }
@@ -284,7 +284,7 @@ impl Store {
                 .bind(&lookup.host)
                 .bind(&lookup.repo)
                 .bind(sha)
-                .fetch_optional(&mut *conn)
+                .fetch_optional(&mut conn)
                 .await?
             }
             None => None,
@@ -305,7 +305,7 @@ impl Store {
             .bind(&lookup.host)
             .bind(&lookup.repo)
             .bind(number as i64)
-            .fetch_optional(&mut *conn)
+            .fetch_optional(&mut conn)
             .await?;
             if let Some(row) = row {
                 return known(&row).map(Some);

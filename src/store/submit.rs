@@ -50,7 +50,7 @@ pub(super) async fn take_over(tx: &mut Tx, limits: &ClassLimits, overdue: Timest
 async fn doubt(tx: &mut Tx, job: &str, reason: &str, now: Timestamp) -> Result<()> {
     let change = jobs::Change { job, from: &[JobState::Submitting], to: JobState::Uncertain, reason, due_at: None };
     jobs::change(tx, &change, now).await?;
-    query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(&mut **tx).await?;
+    query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0).execute(tx).await?;
     Ok(())
 }
 
@@ -61,12 +61,12 @@ async fn uncount(tx: &mut Tx, job: &str) -> Result<()> {
          AND sha = (SELECT sha FROM jobs WHERE id = $1)",
     )
     .bind(job)
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     if budgets::give_back(tx, job).await? {
         query("UPDATE rule_counts SET sent = sent - 1 WHERE rule = (SELECT rule FROM jobs WHERE id = $1)")
             .bind(job)
-            .execute(&mut **tx)
+            .execute(tx)
             .await?;
     }
     Ok(())
@@ -147,7 +147,7 @@ impl Store {
     pub async fn uncertain(&self) -> Result<Vec<Uncertain>> {
         let mut conn = self.inner.db.read().await?;
         let sql = format!("{} WHERE j.state = 'uncertain' ORDER BY j.id", rows::JOB);
-        let found = query(sql).fetch_all(&mut *conn).await?;
+        let found = query(sql).fetch_all(&mut conn).await?;
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;

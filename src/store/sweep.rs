@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::db::{query, runs, within};
+use super::db::{Query, query, runs, within};
 use super::errors::Result;
 use super::{Store, budgets, calls, queue};
 
@@ -116,7 +116,7 @@ impl Store {
         let mut gone = 0;
         loop {
             let mut tx = self.inner.db.begin().await?;
-            let deleted = query(delete).bind(before).bind(ROWS).execute(&mut *tx).await?;
+            let deleted = query(delete).bind(before).bind(ROWS).execute(&mut tx).await?;
             tx.commit().await?;
             gone += deleted;
             if deleted < ROWS as u64 {
@@ -131,7 +131,7 @@ impl Store {
         let mut last = String::new();
         loop {
             let mut tx = self.inner.db.begin().await?;
-            let found = query(walk.look).bind(&last).bind(ROWS).fetch_all(&mut *tx).await?;
+            let found = query(walk.look).bind(&last).bind(ROWS).fetch_all(&mut tx).await?;
             let mut old = Vec::with_capacity(found.len());
             let mut young = found.len() < ROWS as usize;
             for row in &found {
@@ -143,8 +143,8 @@ impl Store {
                 }
             }
             for run in runs(&old) {
-                let query = run.iter().fold(within(walk.delete, run.len()), |query, value| query.bind(value));
-                gone += query.execute(&mut *tx).await?;
+                let query = run.iter().fold(within(walk.delete, run.len()), Query::bind);
+                gone += query.execute(&mut tx).await?;
             }
             tx.commit().await?;
             if young {

@@ -18,7 +18,7 @@ pub(super) async fn nobody(tx: &mut Tx, job: &str, target: Option<i64>) -> Resul
     query("UPDATE jobs SET resumed = 0, target = COALESCE($2, target) WHERE id = $1")
         .bind(job)
         .bind(target)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -45,7 +45,7 @@ async fn follow(tx: &mut Tx, job: &str, run: i64, heard_at: Option<Timestamp>, n
         .bind(job)
         .bind(now.0)
         .bind(heard_at.map(|at| at.0))
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -56,7 +56,7 @@ async fn done(tx: &mut Tx, job: &str, reason: &str, now: Timestamp) -> Result<()
     jobs::change(tx, &jobs::Change { job, from, to: JobState::Succeeded, reason, due_at: None }, now).await?;
     query("UPDATE jobs SET run = (SELECT r.id FROM runs r WHERE r.id = jobs.target) WHERE id = $1")
         .bind(job)
-        .execute(&mut **tx)
+        .execute(tx)
         .await?;
     Ok(())
 }
@@ -111,7 +111,7 @@ impl Store {
                 query("UPDATE jobs SET heard_at = COALESCE(heard_at, $2) WHERE id = $1")
                     .bind(job)
                     .bind(now.0)
-                    .execute(&mut *tx)
+                    .execute(&mut tx)
                     .await?;
             }
             (state, _) => return Err(StoreError::Conflict(format!("job {job} is {state} and waits for no run"))),

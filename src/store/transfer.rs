@@ -37,6 +37,8 @@ const TABLES: [(&str, &str); 20] = [
 
 /// Where a database says that another one has taken its place.
 const MOVED: &str = "moved_away";
+/// What it says while that goes on.
+const UNDER_WAY: &str = "under way";
 
 /// How many rows of each table were moved.
 pub type Moved = Vec<(&'static str, u64)>;
@@ -45,15 +47,30 @@ pub type Moved = Vec<(&'static str, u64)>;
 /// one stays as it was, but cannot be opened any more: two that send would pay for everything twice.
 pub async fn transfer(from: &str, to: &str, now: Timestamp) -> Result<Moved> {
     let (old, new) = (Database::open(from, Arc::default()).await?, Database::open(to, Arc::default()).await?);
+    // From the first row on: whatever ends this in the middle, no two of them can ever send.
     let mut source = old.begin().await?;
-    must_be_here(&mut source).await?;
-    let mut target = new.begin().await?;
-    for (tx, name) in [(&mut source, "old"), (&mut target, "new")] {
-        // Nobody else has a file that is open here.
-        if tx.is_postgres() && !replica::alive(tx, now).await?.is_empty() {
-            return Err(StoreError::Conflict(format!("a hookrun uses the {name} database: stop it first")));
-        }
+    if moved_away(&mut source).await?.is_some_and(|when| when != UNDER_WAY) {
+        return must_be_here(&mut source).await.map(|()| Moved::new());
     }
+    must_be_idle(&mut source, "old", now).await?;
+    mark(&mut source, UNDER_WAY).await?;
+    source.commit().await?;
+    let moved = move_all(&old, &new, now).await;
+    let mut source = old.begin().await?;
+    match &moved {
+        Ok(_) => mark(&mut source, &now.0.to_string()).await?,
+        Err(_) => drop(query("DELETE FROM meta WHERE name = $1").bind(MOVED).execute(&mut source).await?),
+    }
+    source.commit().await?;
+    for database in [old, new] {
+        database.close().await?;
+    }
+    moved
+}
+
+async fn move_all(old: &Database, new: &Database, now: Timestamp) -> Result<Moved> {
+    let (mut source, mut target) = (old.begin().await?, new.begin().await?);
+    must_be_idle(&mut target, "new", now).await?;
     for table in ["deliveries", "jobs"] {
         let row = query(format!("SELECT COUNT(*) AS n FROM {table}")).fetch_one(&mut target).await?;
         if row.try_get::<i64>("n")? > 0 {
@@ -66,28 +83,52 @@ pub async fn transfer(from: &str, to: &str, now: Timestamp) -> Result<Moved> {
     for (table, key) in std::iter::once(("meta", "name")).chain(TABLES) {
         moved.push((table, carry(&mut source, &mut target, table, key).await?));
     }
+    query("DELETE FROM meta WHERE name = $1").bind(MOVED).execute(&mut target).await?;
     keep_counts(&mut source, &mut target).await?;
     target.commit().await?;
-    query("INSERT INTO meta (name, value) VALUES ($1, $2)")
-        .bind(MOVED)
-        .bind(now.0.to_string().into_bytes())
-        .execute(&mut source)
-        .await?;
-    source.commit().await?;
-    for database in [old, new] {
-        database.close().await?;
-    }
     Ok(moved)
+}
+
+/// Nobody else has a file that is open here; of a server those count who are alive by its own time.
+async fn must_be_idle(tx: &mut Tx, name: &str, now: Timestamp) -> Result<()> {
+    if !tx.is_postgres() {
+        return Ok(());
+    }
+    let now = now.max(replica::time_of(tx).await?);
+    if replica::alive(tx, now).await?.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("a hookrun uses the {name} database: stop it first")))
+}
+
+async fn mark(tx: &mut Tx, when: &str) -> Result<()> {
+    query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+        .bind(MOVED)
+        .bind(when.as_bytes())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// When everything was moved away, in milliseconds, or [`UNDER_WAY`].
+async fn moved_away(tx: &mut Tx) -> Result<Option<String>> {
+    let row = query("SELECT value FROM meta WHERE name = $1").bind(MOVED).fetch_optional(tx).await?;
+    row.map(|row| Ok(String::from_utf8_lossy(row.try_get("value")?).into_owned())).transpose()
 }
 
 /// Fails when another database has taken the place of this one.
 pub(super) async fn must_be_here(tx: &mut Tx) -> Result<()> {
-    let row = query("SELECT value FROM meta WHERE name = $1").bind(MOVED).fetch_optional(tx).await?;
-    let Some(row) = row else { return Ok(()) };
-    let at = String::from_utf8_lossy(row.try_get("value")?).parse().map_or(Timestamp(0), Timestamp);
+    let Some(when) = moved_away(tx).await? else { return Ok(()) };
+    if when == UNDER_WAY {
+        return Err(StoreError::Schema(
+            "everything in this database is being moved to another one, or that was broken off: `hookrun migrate` once more \
+             into an empty database ends it"
+                .to_owned(),
+        ));
+    }
+    let when = when.parse().map_or(Timestamp(0), Timestamp).to_rfc3339();
     Err(StoreError::Schema(format!(
-        "everything in this database was moved to another one on {}; use that one (`database.url`)",
-        at.to_rfc3339()
+        "everything in this database was moved to another one on {when}; use that one (`database.url`)"
     )))
 }
 

@@ -138,9 +138,9 @@ async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
     let mut tx = inner.db.begin().await?;
     let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
     if due {
-        tx.commit_and_wake().await?
+        tx.commit_and_wake().await?;
     } else {
-        tx.commit().await?
+        tx.commit().await?;
     }
     inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
     inner.commits.transactions.fetch_add(1, Ordering::Relaxed);

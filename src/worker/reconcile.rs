@@ -8,7 +8,7 @@ use super::{Again, Result, Worker, sooner};
 use crate::codegen::door::PAGE;
 use crate::codegen::{CallError, RunRow, Tag};
 use crate::model::clock::Timestamp;
-use crate::model::policy::Action;
+use crate::model::policy::{Action, Then};
 use crate::store::{StoreError, Uncertain};
 
 /// How long after the end of a call its run is sure to be listed, if there is one.
@@ -213,6 +213,7 @@ impl Worker {
             let Some(&since) = pass.sought.get(&job.id).filter(|&&since| since == began_at.minus(SKEW)) else {
                 continue;
             };
+            let (sent, rule) = (job.tries, job.rule.clone());
             let job = job.id.as_str();
             let could_be =
                 pass.untagged.iter().find(|(_, created)| created.is_none_or(|at| at >= since.minus(pass.ahead)));
@@ -220,6 +221,10 @@ impl Worker {
                 tracing::warn!(job, run, "a run without metadata could be the one that is sought");
                 let reason = format!("run {run} has no metadata and could be this job's: adopt it or say absent");
                 settled(self.inner.store.hold(job, None, &reason).await)?;
+            } else if sent == 0 && self.inner.rules.now().policy(&rule).then.contains(&Then::Resume) {
+                // It waited in a backup: nobody knows whether it would have started a run or told one.
+                let reason = "it may have told a run something since the backup was made: say adopt or absent";
+                settled(self.inner.store.hold(job, None, reason).await)?;
             } else {
                 tracing::info!(job, "a create without an answer made no run");
                 let reason = "the create was not answered, and the list of runs shows that it made no run";

@@ -69,12 +69,12 @@ impl Worker {
     /// Sends a job that is `submitting` and writes down what became of it.
     pub(super) async fn submit(self, job: Job, call: CallId, asked: Asked, permit: OwnedSemaphorePermit) {
         let (codegen, kind) = (self.inner.codegen.clone(), asked.kind());
-        match self.inner.store.may_call().await {
+        match self.inner.store.may_make(&call).await {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!(
                     job = job.id,
-                    "not sent: this process hung, and others have taken over what it was sending"
+                    "not sent: this process hung, and others have taken over what it was about to send"
                 );
                 return;
             }

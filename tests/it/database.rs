@@ -103,7 +103,7 @@ impl Database {
     }
 
     /// What another process finds after this one was killed.
-    pub(crate) async fn as_if_killed(self) -> Self {
+    pub(crate) async fn found_after_kill(self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         if self.url.starts_with("sqlite:") {
             let data = folder.path().join("data");

@@ -49,7 +49,7 @@ impl House {
     /// What another process finds after this one was killed: the files as they lie there now.
     pub(crate) async fn killed(self) -> Self {
         let Self { database, clock, store } = self;
-        let database = database.as_if_killed().await;
+        let database = database.found_after_kill().await;
         drop(store);
         let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
         Self { database, clock, store }

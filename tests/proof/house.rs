@@ -41,8 +41,9 @@ impl Database {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!("hookrun_test_proof_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         // One of the same name is left of a process that had our number before.
-        let (drop, make) = (format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}"));
-        let made = std::process::Command::new("psql").args([server, "-q", "-c", &drop, "-c", &make]).status();
+        let (fresh, create) =
+            (format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}"));
+        let made = std::process::Command::new("psql").args([server, "-q", "-c", &fresh, "-c", &create]).status();
         let made = made.expect("psql is there");
         assert!(made.success());
         let at = server.find('?').unwrap_or(server.len());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Conn, Link, closed, sqlite};
@@ -14,8 +14,10 @@ pub(in crate::store) async fn copy_file(from: &Path, into: &Path) -> Result<()> 
     let copied = tokio::task::spawn_blocking(move || {
         let source = reading(&from)?;
         let mut copy = Connection::open(&into)?;
-        Backup::new(&source, &mut copy)?.step(-1)?;
-        Ok(())
+        match Backup::new(&source, &mut copy)?.step(-1)? {
+            StepResult::Done => Ok(()),
+            other => Err(StoreError::Busy(format!("the file cannot be read now ({other:?})"))),
+        }
     });
     copied.await.map_err(|_| StoreError::Busy("the copy was abandoned".to_owned()))?
 }

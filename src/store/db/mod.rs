@@ -40,10 +40,20 @@ pub(super) struct Database {
 }
 
 /// Where a database is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Address {
     Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
+}
+
+impl std::fmt::Debug for Address {
+    /// Without the options of a server: they hold its password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres"),
+        }
+    }
 }
 
 impl Address {
@@ -117,8 +127,7 @@ impl Database {
         readers::acquire(&self.readers).await
     }
 
-    /// Listens to what other processes commit, if there can be any; ends only with the database. An interrupted session
-    /// is taken up again, and everybody looks for what was missed.
+    /// Listens to what other processes commit, if there can be any.
     pub(super) async fn listen(&self) -> Result<Option<PgListener>> {
         let Address::Postgres(options) = &self.address else { return Ok(None) };
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with((**options).clone());
@@ -163,18 +172,31 @@ impl Conn {
     }
 
     async fn execute(&mut self, query: Query<'_>) -> Result<u64> {
-        let done = match &mut self.link {
+        let Self { link, lost, .. } = self;
+        let done = match link {
             Link::Sqlite(conn) => sqlite::execute(conn, &query),
-            Link::Postgres(conn) => postgres::execute(conn, &query).await,
+            Link::Postgres(conn) => {
+                // Whoever stops waiting here leaves a session in the middle of an answer: nobody may use it again.
+                *lost = true;
+                let done = postgres::execute(conn, &query).await;
+                *lost = false;
+                done
+            }
             Link::Closed => Err(closed()),
         };
         self.noted(done)
     }
 
     async fn fetch(&mut self, query: Query<'_>) -> Result<Vec<Row>> {
-        let found = match &mut self.link {
+        let Self { link, lost, .. } = self;
+        let found = match link {
             Link::Sqlite(conn) => sqlite::fetch(conn, &query),
-            Link::Postgres(conn) => postgres::fetch(conn, &query).await,
+            Link::Postgres(conn) => {
+                *lost = true;
+                let found = postgres::fetch(conn, &query).await;
+                *lost = false;
+                found
+            }
             Link::Closed => Err(closed()),
         };
         self.noted(found)

@@ -1,5 +1,6 @@
 //! All that is peculiar to PostgreSQL: connecting, the lock that writers take in turn, rows, what its errors mean.
 
+use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,10 @@ const STATEMENTS: usize = 512;
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long an answer may take: longer than the server lets a statement run, so that only a server or a network that is gone
+/// is met by it.
+const ANSWER: Duration = Duration::from_secs(65);
+
 /// What every session is told. A session that hangs in a transaction is ended, so that a replica which stops in the middle
 /// of one holds nobody up; one whose machine is gone is noticed; a server that was told not to wait for its disk waits for
 /// ours.
@@ -25,9 +30,11 @@ const SESSION: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; 
     SET tcp_keepalives_count = 3; SET tcp_user_timeout = '15s'; SET client_min_messages = warning; \
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// One writer at a time in the whole cluster, as with SQLite: what is decided together is never decided twice. The number
-/// is our own; it stands for nothing.
-pub(super) const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock(7201518422)";
+/// One writer at a time in the whole cluster, as with SQLite: what is decided together is never decided twice. Each statement
+/// sees what was committed before it, also where sessions are told otherwise by default. The number is our own; it stands
+/// for nothing.
+pub(super) const BEGIN: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(7201518422)";
 
 /// The channel on which replicas tell each other that there is work.
 pub(super) const CHANNEL: &str = "hookrun";
@@ -53,8 +60,14 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
 
 /// Runs our own text that may be several statements and answers nothing.
 pub(super) async fn tell(conn: &mut PgConnection, sql: &str) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn).await?;
+    in_time(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(conn)).await?;
     Ok(())
+}
+
+/// An answer of the server, or that it is gone: nobody else would ever notice a host that has lost its power.
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
+    let late = |_| StoreError::Lost("PostgreSQL does not answer any more".to_owned());
+    Ok(tokio::time::timeout(ANSWER, answer).await.map_err(late)??)
 }
 
 /// PostgreSQL stores no NUL in a text. What shows one takes its place, in what is stored and in what is asked for alike.
@@ -76,12 +89,12 @@ fn prepare(query: &Query<'_>) -> Statement<'static, Postgres, PgArguments> {
 
 /// Runs a statement; how many rows it changed.
 pub(super) async fn execute(conn: &mut PgConnection, query: &Query<'_>) -> Result<u64> {
-    Ok(prepare(query).execute(conn).await?.rows_affected())
+    Ok(in_time(prepare(query).execute(conn)).await?.rows_affected())
 }
 
 /// Runs a statement; every row that it answers.
 pub(super) async fn fetch(conn: &mut PgConnection, query: &Query<'_>) -> Result<Vec<Row>> {
-    let found = prepare(query).fetch_all(conn).await?;
+    let found = in_time(prepare(query).fetch_all(conn)).await?;
     let Some(first) = found.first() else { return Ok(Vec::new()) };
     let columns: Arc<[String]> = first.columns().iter().map(|column| column.name().to_owned()).collect();
     found.iter().map(|row| read(row, &columns)).collect()

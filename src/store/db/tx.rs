@@ -125,6 +125,8 @@ impl Drop for Tx {
     fn drop(&mut self) {
         let Some(mut conn) = self.conn.take() else { return };
         match (&conn.link, tokio::runtime::Handle::try_current()) {
+            // In the middle of a statement: the session is closed, which ends its transaction.
+            (Link::Postgres(_), _) if conn.lost => conn.link = Link::Closed,
             // The cluster waits for the lock of this transaction.
             (Link::Postgres(_), Ok(runtime)) => drop(runtime.spawn(async move { abandon(&mut conn).await })),
             (Link::Sqlite(link), _) if !link.is_autocommit() => conn.lost |= link.execute_batch("ROLLBACK").is_err(),

@@ -79,7 +79,7 @@ async fn play(steps: Vec<Step>, narrow: (u32, u64), wide: (u32, u64)) -> Result<
                 let mut open: Vec<_> = calls.iter_mut().filter(|call| call.ended[0].is_none()).collect();
                 if !open.is_empty() {
                     let which = which.index(open.len());
-                    let call = &mut open[which];
+                    let call = open.swap_remove(which);
                     call.ended = [Some(now); 2];
                     store.end_call(call.id.as_ref().unwrap()).await.unwrap();
                 }

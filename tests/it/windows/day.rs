@@ -91,6 +91,7 @@ struct Day {
     life: u32,
     refused: Vec<String>,
     exact: bool,
+    seed: u64,
 }
 
 impl Day {
@@ -114,6 +115,7 @@ impl Day {
             life: 0,
             refused: Vec::new(),
             exact,
+            seed,
         }
     }
 
@@ -162,7 +164,7 @@ impl Day {
                         burst.last = now;
                         burst.left -= 1;
                         if self.exact {
-                            assert_eq!(now, burst.ideal, "a slot was idle, or used too early");
+                            assert_eq!(now, burst.ideal, "seed {}: a slot was idle, or used too early", self.seed);
                         }
                     }
                     Slot::Full { until, .. } => next = until,
@@ -270,7 +272,6 @@ impl Day {
 /// A day of bursts against a limiter of this kind; with crashes in the midst of them unless it is to be exact.
 async fn day(kind: Kind, usual: u64, crashes: bool) {
     let seed = seed(usual);
-    println!("{kind:?}: HOOKRUN_TEST_SEED={seed}");
     let mut day = Day::new(kind, seed, !crashes).await;
     // Busy days have a burst an hour.
     let bursts = days().map_or(2, |days| days * 24);

@@ -17,7 +17,7 @@ async fn an_open_breaker_is_shown_everywhere_and_released_by_operators_only() {
     let admin = world.admin();
     assert_eq!(get(&admin, "/api/v1/status").await.json()["breakers"], json!([]));
     world.deny().await;
-    world.clock.advance(Duration::from_secs(60));
+    world.clock.advance(Duration::from_mins(1));
     let job = world.accept_job("fix-failed-checks", "github.com/acme/w@waiting").await;
 
     let breaker = get(&admin, "/api/v1/status").await.json()["breakers"][0].clone();
