@@ -52,7 +52,9 @@ pub(super) async fn backup(arguments: BackupArguments, printer: Printer) -> anyh
 pub(super) async fn restore(arguments: RestoreArguments, printer: Printer) -> anyhow::Result<Exit> {
     let Some(settings) = settings::read_settings(arguments.settings, printer) else { return Ok(Exit::Configuration) };
     store::restore(&arguments.backup, settings.database.url.expose_secret()).await?;
-    Printer::line("restored; at its next start hookrun looks in the list of runs for what was sent since the backup");
+    Printer::line(
+        "restored; at its next start hookrun looks for what was sent since the backup, and holds what no list can show",
+    );
     Ok(Exit::Done)
 }
 

@@ -46,6 +46,9 @@ pub type Moved = Vec<(&'static str, u64)>;
 /// Moves everything from one database into another, all or nothing. No hookrun may use either of them meanwhile; the old
 /// one stays as it was, but cannot be opened any more: two that send would pay for everything twice.
 pub async fn transfer(from: &str, to: &str, now: Timestamp) -> Result<Moved> {
+    if from == to {
+        return Err(StoreError::Conflict("the new database is the old one".to_owned()));
+    }
     let (old, new) = (Database::open(from, Arc::default()).await?, Database::open(to, Arc::default()).await?);
     // From the first row on: whatever ends this in the middle, no two of them can ever send.
     let mut source = old.begin().await?;

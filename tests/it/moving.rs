@@ -83,6 +83,39 @@ async fn what_waits_in_a_backup_is_looked_for_before_it_is_sent() {
     assert_eq!(restored.state(&jobs[0]).await, JobState::Running);
 }
 
+/// What tells a run something leaves no trace in the list of runs.
+#[tokio::test]
+async fn what_a_list_cannot_show_a_person_settles_after_a_restore() {
+    let (house, jobs) = lived_in().await;
+    let told = house.queued(request("told", "told")).await;
+    house.database.alter(&format!("UPDATE jobs SET target = 11 WHERE id = '{}'", told.id)).await;
+    let backup = house.database.folder().join("copy.db");
+    back_up(&house.database.url, &backup, house.clock.now()).await.unwrap();
+    let place = Database::sqlite();
+    restore(&backup, &place.url).await.unwrap();
+    let store = place.open(ClassLimits::default(), house.clock.clone()).await.unwrap();
+    let state = async |id: &str| store.job(id).await.unwrap().unwrap().state;
+    assert_eq!((state(&told.id).await, state(&jobs[0]).await), (JobState::Held, JobState::Uncertain));
+    store.absent(&told.id, "a person says so").await.unwrap();
+    assert_eq!(state(&told.id).await, JobState::Queued);
+}
+
+/// SQLite would take the log of a file that is gone for that of the one in its place.
+#[tokio::test]
+async fn nothing_is_restored_beside_the_log_of_another_file() {
+    let (house, _) = lived_in().await;
+    let backup = house.database.folder().join("copy.db");
+    back_up(&house.database.url, &backup, house.clock.now()).await.unwrap();
+    let place = Database::sqlite();
+    std::fs::create_dir_all(place.file().parent().unwrap()).unwrap();
+    let log = format!("{}-wal", place.file().display());
+    std::fs::write(&log, "left behind").unwrap();
+    let refused = restore(&backup, &place.url).await;
+    assert!(matches!(&refused, Err(StoreError::File { path, .. }) if path.ends_with("hookrun.db-wal")), "{refused:?}");
+    std::fs::remove_file(log).unwrap();
+    restore(&backup, &place.url).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_no_backup_is_not_restored() {
     let place = Database::sqlite();
@@ -111,6 +144,13 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
     assert!(moved.contains(&("jobs", 5)) && moved.contains(&("deliveries", 5)), "{moved:?}");
 
+    // As when it was broken off in the middle: neither can be used, and once more ends it.
+    database.alter("UPDATE meta SET value = CAST('under way' AS BLOB) WHERE name = 'moved_away'").await;
+    let shut = database.open(ClassLimits::default(), clock.clone()).await;
+    assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("being moved")), "{shut:?}");
+    let target = Database::postgres().await;
+    let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
+    assert!(moved.contains(&("jobs", 5)), "{moved:?}");
     let shut = database.open(ClassLimits::default(), clock.clone()).await;
     assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("was moved")), "{shut:?}");
     let again = transfer(&database.url, &Database::postgres().await.url, clock.now()).await;
