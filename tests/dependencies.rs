@@ -29,7 +29,7 @@ const TWICE: &[(&str, &str)] = &[
     ("block-buffer", "of the two digest crates"),
     ("cpufeatures", "of the two digest crates"),
     ("crypto-common", "of the two digest crates"),
-    ("digest", "sqlx 0.9 hashes migrations with sha2 0.10; signatures are checked with the maintained 0.11"),
+    ("digest", "sqlx 0.9 signs in to PostgreSQL with sha2 0.10; signatures are checked with the maintained 0.11"),
     ("getrandom", "ring, uuid and test crates each need another one"),
     ("hashbrown", "sqlx 0.9 is a step behind indexmap"),
     ("rand", "metrics-exporter-prometheus and test crates are at different steps"),

@@ -157,7 +157,9 @@ fn mask_lines(text: &str) -> String {
             let name = name.trim().trim_matches(['"', '\'']);
             let telling = line.contains("secret") || line.contains("token") || may_carry_password(line);
             plain = PLAIN_KEYS.contains(name) && !telling;
-            kept = line.find('=').unwrap_or_default();
+            // A sign of equality in a comment makes no name of what stands before it.
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+            kept = if is_name { line.find('=').unwrap_or_default() } else { 0 };
         }
         let header = line.trim_start().starts_with('[') && !line.contains(['"', '\'']);
         if plain || header {

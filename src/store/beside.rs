@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::Inner;
+use super::calls;
 use super::db::Database;
 use super::errors::Result;
 use super::replica::{BEAT, time_of};
 use crate::model::clock::{Clock, Timestamp};
+use crate::model::limits::CallClass;
 
 /// How many signs of life pass between two looks at the database's time: a minute.
 const BEATS_A_LOOK: u32 = 12;
@@ -17,6 +19,8 @@ const BEATS_A_LOOK: u32 = 12;
 const LOOKS: u32 = 5;
 /// What two clocks may part by until the next look (50 millionths of a minute), and what rounding to milliseconds hides.
 const DRIFT: Duration = Duration::from_millis(5);
+/// A larger step is nobody's drift: somebody has set the clock.
+const SET: Duration = Duration::from_secs(2);
 /// How long to wait before listening again when that failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -52,7 +56,7 @@ async fn live(store: Weak<Inner>) {
             Err(error) => tracing::warn!(%error, "the database does not hear that this process lives"),
         }
         if beat % BEATS_A_LOOK == 0
-            && let Err(error) = set_clock(&inner.db, &*inner.clock).await
+            && let Err(error) = keep_time(&inner).await
         {
             tracing::warn!(%error, "the database's time cannot be read");
         }
@@ -83,11 +87,37 @@ async fn listen(store: Weak<Inner>) {
     }
 }
 
-/// Sets the clock by the database, if others share it. The time that was read is never ahead of the database's own, and
-/// behind by no more than the answer took.
+/// Sets the clock by the database, if others share it.
 pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<()> {
+    if let Some((time, within)) = look(db, clock).await? {
+        clock.follow(time, within);
+    }
+    Ok(())
+}
+
+/// The same for a process that works. Where somebody has set the database's clock, nobody knows any more how long ago the
+/// calls in the windows were: every class waits for one full window first.
+async fn keep_time(inner: &Inner) -> Result<()> {
+    let Some((time, within)) = look(&inner.db, &*inner.clock).await? else { return Ok(()) };
+    let parted = time.0 - inner.clock.now().0;
+    if parted.unsigned_abs() > SET.as_millis() as u64 {
+        tracing::warn!(milliseconds = parted, "the database's clock was set; calls wait for a window");
+        let mut tx = inner.db.begin().await?;
+        for class in CallClass::ALL {
+            let until = time.plus(inner.limits.of(class).per);
+            calls::freeze(&mut tx, class, until, "the database's clock was set").await?;
+        }
+        tx.commit_and_wake().await?;
+    }
+    inner.clock.follow(time, within);
+    Ok(())
+}
+
+/// The database's time, if others share it, and by how much it may be later: it is never earlier, and later by no more
+/// than the answer took.
+async fn look(db: &Database, clock: &dyn Clock) -> Result<Option<(Timestamp, Duration)>> {
     if !db.is_shared() {
-        return Ok(());
+        return Ok(None);
     }
     let mut conn = db.read().await?;
     let mut best: Option<(Duration, Timestamp, Timestamp)> = None;
@@ -103,8 +133,5 @@ pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<()> {
             break;
         }
     }
-    if let Some((took, time, heard)) = best {
-        clock.follow(time.plus(clock.now().since(heard)), took + DRIFT);
-    }
-    Ok(())
+    Ok(best.map(|(took, time, heard)| (time.plus(clock.now().since(heard)), took + DRIFT)))
 }

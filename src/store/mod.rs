@@ -73,12 +73,19 @@ pub use transfer::{Moved, transfer};
 pub use writer::Commits;
 
 /// What a store is opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreOptions {
     /// `sqlite:PATH`, of which missing folders and the file are made, or `postgres://…`.
     pub url: String,
     /// The windows of the API.
     pub limits: ClassLimits,
+}
+
+impl std::fmt::Debug for StoreOptions {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreOptions").field("limits", &self.limits).finish_non_exhaustive()
+    }
 }
 
 /// The store; cloning gives another handle to the same one.

@@ -109,6 +109,17 @@ fn spliced(text: &str, from: Index, length: usize, by: &str) -> String {
     [&text[..start], by, &text[end..]].concat()
 }
 
+/// Found by the settings that are broken below: the only sign of equality in the line stood in its comment.
+#[test]
+fn a_secret_behind_a_missing_sign_of_equality_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hookrun.toml");
+    std::fs::write(&file, "[codegen]\ntoken \"planted-secret\"  # required, or token = \"...\"\n").unwrap();
+    let read = Settings::load(Input { file: Some(file), env: Vec::new(), flags: Overrides::default() });
+    let shown = read.unwrap_err().iter().map(ToString::to_string).collect::<String>();
+    assert!(shown.contains("expected `=`") && !shown.contains("planted"), "{shown}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
