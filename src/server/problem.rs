@@ -154,7 +154,7 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Busy(_) | StoreError::Damaged(_) => Self::Busy { retry_after_s: 5, cause: error.to_string() },
+            StoreError::Busy(_) => Self::Busy { retry_after_s: 5, cause: error.to_string() },
             StoreError::BadCursor => Self::BadRequest(error.to_string().into()),
             StoreError::Conflict { .. } => Self::Conflict(error.to_string()),
             StoreError::NotFound { .. } => Self::NotFound(error.to_string().into()),
