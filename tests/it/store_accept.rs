@@ -265,8 +265,12 @@ async fn news_of_a_commits_checks_wake_the_jobs_that_were_put_aside_for_it() {
         let woken = woken.poll(&mut Context::from_waker(Waker::noop())).is_ready();
         (house.store.candidates(10, &[]).await.unwrap().len(), woken)
     };
-    assert_eq!(tell("b2").await, (0, false));
+    // Where news goes through the database, that of an earlier commit may arrive at any time.
+    let quiet = |woken: bool| !woken || on_postgres();
+    let (due, woken) = tell("b2").await;
+    assert!(due == 0 && quiet(woken));
     assert_eq!(tell("a1").await, (1, true));
     assert_eq!(house.store.candidates(10, &[]).await.unwrap()[0].id, job.id);
-    assert_eq!(tell("a1").await, (1, false), "nobody is asleep");
+    let (due, woken) = tell("a1").await;
+    assert!(due == 1 && quiet(woken), "nobody is asleep");
 }
