@@ -180,7 +180,7 @@ impl Intake {
     /// Takes a recorded request as if its sender had proved itself: for the tests of rules, on a store of their own.
     pub async fn take_recorded(&self, source: Option<&str>, request: &Recorded) -> Result<Accepted, Unexplained> {
         let (door, delivery) = self.read_recorded(source, request, self.clock.now())?;
-        Ok(self.accept(door, &delivery).await?)
+        Ok(self.accept(door, delivery).await?)
     }
 
     /// A stored delivery as files hold it: headers and JSON body.

@@ -13,8 +13,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::Serialize;
-use tracing::field::Empty;
-use tracing::{Instrument, info_span};
 
 use super::body::{BodyLimits, BodyReader};
 use super::problem::{Cause, Refusal, method_not_allowed, not_found};
@@ -129,32 +127,30 @@ async fn webhook(
 ) -> Response {
     // A path that is no text names no source; it is answered like any other unknown one.
     let source = source.map(|Path(source)| source).unwrap_or_default();
-    let span = info_span!("webhook", source = loggable(&source), delivery = Empty, outcome = Empty, status = Empty);
     let began = webhooks.clock.now();
-    let taken = webhooks.take(&source, request).instrument(span.clone()).await;
+    let taken = webhooks.take(&source, request).await;
     let millis = webhooks.clock.now().since(began).as_millis() as u64;
-    let _entered = span.enter();
+    let source = loggable(&source);
     match taken {
         Ok(receipt) => {
             let accepted = receipt.outcome == DeliveryOutcome::Accepted;
             let status = if accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
             let outcome = receipt.outcome.as_str();
-            span.record("delivery", &receipt.delivery);
-            span.record("outcome", outcome).record("status", status.as_u16());
             count_answer(status);
-            tracing::info!(millis, jobs = receipt.jobs.len(), "webhook taken");
+            let (delivery, jobs) = (receipt.delivery.as_str(), receipt.jobs.len());
+            tracing::info!(source, delivery, outcome, status = status.as_u16(), jobs, millis, "webhook taken");
             let taken = Taken { delivery: receipt.delivery, outcome, jobs: receipt.jobs, notes: receipt.notes };
             (status, Json(taken)).into_response()
         }
         Err(refusal) => {
-            span.record("status", refusal.status().as_u16());
+            let status = refusal.status().as_u16();
             count_answer(refusal.status());
             let reason = refusal.to_string();
             let mut response = refusal.into_response();
             if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
-                tracing::error!(millis, cause, "webhook not taken");
+                tracing::error!(source, status, millis, cause, "webhook not taken");
             } else {
-                tracing::warn!(millis, reason, "webhook refused");
+                tracing::warn!(source, status, millis, reason, "webhook refused");
             }
             response
         }

@@ -12,9 +12,13 @@ use crate::model::clock::Timestamp;
 use crate::model::decision::Ruling;
 use crate::model::delivery::DeliveryOutcome;
 
-/// Writes a group of deliveries, in the order in which they arrived.
-/// Answers also whether the queue has to be looked at.
-pub(super) async fn group(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Result<(Vec<Accepted>, bool)> {
+/// Writes a group of deliveries, in the order in which they arrived. Answers also when the queue has to be looked at because
+/// of it.
+pub(super) async fn group(
+    tx: &mut Tx,
+    group: &[Prepared],
+    now: Timestamp,
+) -> Result<(Vec<Accepted>, Option<Timestamp>)> {
     let learnt = subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
     // Before the claims: the delivery that makes a job pointless may ask for the one that takes its place.
     let on_stale = group.iter().rev().map(|it| &it.acceptance.on_stale).find(|rules| !rules.is_empty());
@@ -25,10 +29,10 @@ pub(super) async fn group(tx: &mut Tx, group: &[Prepared], now: Timestamp) -> Re
     for prepared in group {
         accepted.push(settle(tx, prepared, &mut claimed, &mut jobs, now).await?);
     }
+    let due = if learnt.woken || acts { Some(now) } else { jobs.first_due() };
     jobs.write(tx, now).await?;
     write_deliveries(tx, group, &accepted).await?;
     write_bodies(tx, group).await?;
-    let due = learnt.woken || acts || accepted.iter().any(|one| !one.jobs.is_empty());
     Ok((accepted, due))
 }
 
@@ -132,15 +136,16 @@ fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
 
 async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]) -> Result<()> {
     let pairs: Vec<_> = group.iter().zip(accepted).collect();
+    let files_later = !tx.is_postgres();
     for run in runs(&pairs) {
         let mut query = many(
             "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
-             kind, subject, repo, outcome, reason, verdicts, sha, happening)",
+             kind, subject, repo, outcome, reason, verdicts, sha, happening, unfiled)",
             run.len(),
-            16,
+            17,
             "",
         );
-        for (Prepared { acceptance, .. }, accepted) in run {
+        for (Prepared { acceptance, size, .. }, accepted) in run {
             let event = acceptance.events.first();
             query = query
                 .bind(&acceptance.id)
@@ -148,7 +153,7 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
                 .bind(&acceptance.secret_label)
                 .bind(&acceptance.sender_id)
                 .bind(&acceptance.body_sha256)
-                .bind(acceptance.body.len() as i64)
+                .bind(*size as i64)
                 .bind(acceptance.received_at.0)
                 .bind(&acceptance.native)
                 .bind(event.and_then(|event| event.kind).map(crate::model::event::Kind::as_str))
@@ -158,7 +163,8 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
                 .bind(&accepted.reason)
                 .bind(rows::to_json(&accepted.verdicts))
                 .bind(event.and_then(|event| event.sha.as_deref()))
-                .bind(event.map(|event| event.happening.as_str()));
+                .bind(event.map(|event| event.happening.as_str()))
+                .bind(i64::from(files_later));
         }
         query.execute(tx).await?;
     }
@@ -168,7 +174,7 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
 async fn write_bodies(tx: &mut Tx, group: &[Prepared]) -> Result<()> {
     for run in runs(group) {
         let mut query = many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
-        for Prepared { acceptance, body } in run {
+        for Prepared { acceptance, body, .. } in run {
             query = query
                 .bind(&acceptance.id)
                 .bind(acceptance.received_at.0)

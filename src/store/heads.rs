@@ -41,7 +41,7 @@ impl<'u> Heads<'u> {
         let mut heads = Self::default();
         let commits: BTreeSet<&String> = updates.iter().filter_map(|update| update.facts.head_sha.as_ref()).collect();
         for run in runs(&commits.into_iter().collect::<Vec<_>>()) {
-            let select = within("SELECT host, repo, sha, subject, fork, seen_at FROM heads WHERE sha IN", run.len());
+            let select = within("SELECT host, repo, sha, subject, fork, seen_at FROM heads WHERE sha", run.len());
             for row in run.iter().fold(select, |query, sha| query.bind(*sha)).fetch_all(conn).await? {
                 let text = |column| row.try_get::<String>(column);
                 let head = [text("host")?, text("repo")?, text("sha")?, text("subject")?];

@@ -111,6 +111,11 @@ impl<'g> Jobs<'g> {
         }
     }
 
+    /// When the first of them is due.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.newest.values().flatten().filter(|job| !job.added.is_empty()).map(|job| job.due_at).min()
+    }
+
     /// Writes what was made and what joined.
     pub(super) async fn write(self, tx: &mut Tx, now: Timestamp) -> Result<()> {
         let touched: Vec<_> = self.newest.into_values().flatten().filter(|job| !job.added.is_empty()).collect();

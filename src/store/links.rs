@@ -72,8 +72,8 @@ fn only<'m>(found: &Found, mentions: impl Iterator<Item = &'m str>) -> Option<St
 }
 
 async fn look_up(conn: &mut Conn, mentions: &[&str]) -> Result<Found> {
-    const ALIASES: &str = "SELECT alias AS mention, subject FROM aliases WHERE alias IN";
-    const ISSUES: &str = "SELECT key AS mention, key AS subject FROM subjects WHERE key IN";
+    const ALIASES: &str = "SELECT alias AS mention, subject FROM aliases WHERE alias";
+    const ISSUES: &str = "SELECT key AS mention, key AS subject FROM subjects WHERE key";
     // An alias contains no slash, the key of a subject does.
     let (issues, aliases): (Vec<&str>, Vec<&str>) = mentions.iter().partition(|mention| mention.contains('/'));
     let mut found = Found::new();

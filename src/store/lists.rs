@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::db::{Query, Row, query};
 use super::errors::{Result, StoreError};
-use super::{Store, jobs, queue, rows};
+use super::filing::SHELVES;
+use super::{Store, bodies, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
 use crate::model::job::{Job, JobState};
@@ -99,6 +100,9 @@ pub struct RuleCount {
     pub last: Option<Timestamp>,
 }
 
+/// The whole table.
+const ANY: &str = "1 = 1";
+
 /// A condition `column = value` of a list.
 type Condition = (&'static str, Option<String>);
 
@@ -112,8 +116,17 @@ impl Store {
             ("d.repo", filter.repo.clone()),
             ("d.subject", filter.subject.clone()),
         ];
-        let list = List { select: "SELECT d.* FROM deliveries d", id: "d.id", conditions: &conditions };
-        Ok(cut(self.read(&list, page, rows::delivery).await?, page, |delivery| delivery.id.clone()))
+        let looked_up = filter.repo.is_some() || filter.subject.is_some();
+        let shelves: &[&str] = if looked_up { &SHELVES } else { &[ANY] };
+        let mut found = Vec::new();
+        for shelf in shelves {
+            let list = List { select: "SELECT d.* FROM deliveries d", shelf, id: "d.id", conditions: &conditions };
+            found.extend(self.read(&list, page, rows::delivery).await?);
+        }
+        found.sort_unstable_by(|left: &DeliveryRecord, right| right.id.cmp(&left.id));
+        // One may be filed between the looks at both shelves.
+        found.dedup_by(|left, right| left.id == right.id);
+        Ok(cut(found, page, |delivery| delivery.id.clone()))
     }
 
     /// A page of jobs.
@@ -135,7 +148,7 @@ impl Store {
         for state in states {
             let [rule, source, repo, subject] = conditions.clone();
             let conditions = [("j.state", state), rule, source, repo, subject];
-            let list = List { select: rows::JOB, id: "j.id", conditions: &conditions };
+            let list = List { select: rows::JOB, shelf: ANY, id: "j.id", conditions: &conditions };
             found.extend(self.read(&list, page, rows::job).await?);
         }
         found.sort_unstable_by(|left: &Job, right| right.id.cmp(&left.id));
@@ -149,7 +162,7 @@ impl Store {
             ("j.rule", filter.rule.clone()),
             ("r.job", filter.job.clone()),
         ];
-        let list = List { select: rows::RUN, id: "r.job", conditions: &conditions };
+        let list = List { select: rows::RUN, shelf: ANY, id: "r.job", conditions: &conditions };
         Ok(cut(self.read(&list, page, rows::run_record).await?, page, |run| run.job.clone()))
     }
 
@@ -162,13 +175,13 @@ impl Store {
         read: fn(&Row) -> Result<T>,
         id: fn(&T) -> String,
     ) -> Result<Page<T>> {
-        let list = List { select, id: id_column, conditions: &[] };
+        let list = List { select, shelf: ANY, id: id_column, conditions: &[] };
         Ok(cut(self.read(&list, page, read).await?, page, id))
     }
 
     /// The items after the cursor, one more than the page takes if there are as many.
     async fn read<T>(&self, list: &List<'_>, page: &PageRequest, read: fn(&Row) -> Result<T>) -> Result<Vec<T>> {
-        let mut sql = format!("{} WHERE 1 = 1", list.select);
+        let mut sql = format!("{} WHERE {}", list.select, list.shelf);
         let mut values = Vec::new();
         for (column, value) in list.conditions {
             if let Some(value) = value {
@@ -205,7 +218,7 @@ impl Store {
         .await?;
         row.map(|row| {
             Ok(StoredBody {
-                body: queue::unpack(row.try_get("body")?)?,
+                body: bodies::unpack(row.try_get("body")?)?,
                 headers: rows::json("bodies", "headers", row.try_get("headers")?)?,
                 source: row.try_get("source")?,
                 secret_label: row.try_get("secret_label")?,
@@ -315,6 +328,8 @@ impl Store {
 #[derive(Debug)]
 struct List<'a> {
     select: &'static str,
+    /// The part of the table that it walks, as a condition.
+    shelf: &'a str,
     /// The column that orders it; ids sort by time.
     id: &'static str,
     conditions: &'a [Condition],

@@ -8,12 +8,14 @@ mod acts;
 mod asking;
 mod backup;
 mod beside;
+mod bodies;
 mod breakers;
 mod budgets;
 mod bulk;
 mod calls;
 mod db;
 mod errors;
+mod filing;
 mod heads;
 mod jobs;
 mod joining;
@@ -107,7 +109,10 @@ struct Inner {
     trip: Arc<Notify>,
     /// The time of the last look for candidates.
     looked_at: AtomicI64,
+    /// When the next look is due that was announced.
+    looks_at: AtomicI64,
     commits: writer::Counters,
+    unfiled: filing::Unfiled,
 }
 
 impl Store {
@@ -126,9 +131,10 @@ impl Store {
         }
         restored::doubt(&mut tx, clock.now()).await?;
         replica::beat(&mut tx, &replica, !db.is_shared(), &options.limits, clock.now()).await?;
+        let unfiled = filing::Unfiled::read(&mut tx).await?;
         tx.commit().await?;
         let inner = Arc::new_cyclic(|inner| Inner {
-            accepting: writer::Accepting::start(inner.clone()),
+            accepting: writer::Accepting::start(inner.clone(), !db.is_shared()),
             beside: beside::Beside::start(inner.clone(), db.is_shared()),
             replica,
             limits: options.limits,
@@ -138,7 +144,9 @@ impl Store {
             trip: Arc::new(Notify::new()),
             db,
             looked_at: AtomicI64::new(0),
+            looks_at: AtomicI64::new(i64::MAX),
             commits: writer::Counters::default(),
+            unfiled,
         });
         Ok(Self { inner })
     }

@@ -9,7 +9,7 @@ use super::calls::{self, CallId};
 use super::db::{Query, Tx, query};
 use super::errors::{Result, StoreError};
 use super::snapshot::{Common, GROUP};
-use super::{Store, budgets, jobs, notices, rows};
+use super::{Inner, Store, bodies, budgets, jobs, notices, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
 use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
@@ -119,6 +119,13 @@ pub(super) async fn unpark(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
+impl Inner {
+    /// Whether what is due then is due before anybody looks. Other processes have to be told in any case.
+    pub(super) fn is_news(&self, due: Timestamp) -> bool {
+        self.db.is_shared() || due.0 < self.looks_at.load(Ordering::SeqCst)
+    }
+}
+
 impl Store {
     /// Queued jobs that are due and not paused, at most one of a lane, in the fair order: by priority, of which a job
     /// gains a class for every half hour that it waits, up to that of people; then lanes in turns; then by time. `loose` names the rules that
@@ -127,6 +134,7 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let now = self.inner.clock.now();
         self.inner.looked_at.store(now.0, Ordering::Relaxed);
+        self.inner.looks_at.store(i64::MAX, Ordering::SeqCst);
         let sql = format!("{} {} {FAIR}", heads(loose.len()), rows::JOB);
         let query = query(sql).bind(now.0).bind(AGE.as_millis() as i64);
         let query = loose.iter().fold(query.bind(i64::from(limit)), Query::bind);
@@ -135,7 +143,8 @@ impl Store {
     }
 
     /// When something may be due that was not at the last [`Self::candidates`]: a queued job, the end of a pause, the
-    /// end of the time to approve. What became due since then is not overlooked.
+    /// end of the time to approve. What became due since then is not overlooked. Whoever asks looks again by then: jobs that
+    /// are due later and arrive until then wake nobody.
     pub async fn next_due(&self) -> Result<Option<Timestamp>> {
         let mut conn = self.inner.db.read().await?;
         let row = query(
@@ -146,7 +155,9 @@ impl Store {
         .bind(self.inner.looked_at.load(Ordering::Relaxed))
         .fetch_one(&mut conn)
         .await?;
-        Ok(row.try_get::<Option<i64>>("due")?.map(Timestamp))
+        let due = row.try_get::<Option<i64>>("due")?;
+        self.inner.looks_at.store(due.unwrap_or(i64::MAX), Ordering::SeqCst);
+        Ok(due.map(Timestamp))
     }
 
     /// Sets a queued job aside until then, so that its lane goes on: a gate that looks at this job alone lets it wait.
@@ -185,7 +196,7 @@ impl Store {
                 Ok(Joined {
                     delivery: row.try_get("delivery")?,
                     event: rows::json("job_events", "event", row.try_get("event")?)?,
-                    body: row.try_get::<Option<Vec<u8>>>("body")?.map(|body| unpack(&body)).transpose()?,
+                    body: row.try_get::<Option<Vec<u8>>>("body")?.map(|body| bodies::unpack(&body)).transpose()?,
                     headers: headers.map_or(Ok(Vec::new()), |text| rows::json("bodies", "headers", text))?,
                     received_at: Timestamp(row.try_get("received_at")?),
                 })
@@ -359,15 +370,6 @@ async fn keep_prompt(tx: &mut Tx, job: &str, prompt: &str, note: &str) -> Result
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// A stored body as it arrived.
-pub(super) fn unpack(packed: &[u8]) -> Result<Bytes> {
-    lz4_flex::block::decompress_size_prepended(packed).map(Bytes::from).map_err(|error| StoreError::Corrupt {
-        table: "bodies",
-        column: "body",
-        detail: error.to_string(),
-    })
 }
 
 #[cfg(test)]

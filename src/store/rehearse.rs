@@ -10,7 +10,8 @@ impl Store {
     /// What [`Self::accept`] would answer now. The jobs that it says were made are not there.
     pub async fn rehearse(&self, acceptance: Acceptance) -> Result<Accepted> {
         let mut tx = self.inner.db.begin().await?;
-        let prepared = Prepared { acceptance, body: Vec::new() };
+        let size = acceptance.body.len();
+        let prepared = Prepared { acceptance, size, body: Vec::new() };
         let (mut accepted, _) = accept::group(&mut tx, &[prepared], self.inner.clock.now()).await?;
         tx.rollback().await;
         Ok(accepted.remove(0))

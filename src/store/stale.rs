@@ -299,7 +299,7 @@ mod tests {
         for (statement, index) in [
             (format!("{} AND stale_on LIKE '%head%' AND sha <> $4", super::SUPERSEDE), "jobs_of_subject (subject=?"),
             (format!("{} {}", rows::JOB, super::WORKS), "jobs_of_subject (subject=?"),
-            (format!("{} ($1, $2)", subjects::PARKED), "jobs_of_sha (sha=?)"),
+            (format!("{} IN ($1, $2)", subjects::PARKED), "jobs_of_sha (sha=?)"),
             ("SELECT COUNT(*) FROM jobs WHERE follows = $1 AND action IN ('tell', 'ban')".to_owned(), "jobs_following"),
         ] {
             let explain = format!("EXPLAIN QUERY PLAN {statement}");

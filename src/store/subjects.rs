@@ -14,7 +14,7 @@ use crate::model::subject::{CheckUpdate, Facts, KnownSubject, SubjectLookup, Sub
 
 /// Every queued job of these commits that a gate has put aside.
 pub(super) const PARKED: &str =
-    "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ended_at IS NULL AND submitted_at IS NULL AND sha IN";
+    "UPDATE jobs SET not_before = 0 WHERE not_before > 0 AND ended_at IS NULL AND submitted_at IS NULL AND sha";
 
 /// After one of our runs has ended its push may still arrive; so long no push counts as a person's.
 const RUN_ECHO: Duration = Duration::from_mins(15);
@@ -154,7 +154,7 @@ async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTr
     let keys: BTreeSet<&String> = updates.iter().map(|update| &update.key).collect();
     let mut found = BTreeMap::new();
     for run in runs(&keys.into_iter().collect::<Vec<_>>()) {
-        let select = within("SELECT key, facts, updated_at FROM subjects WHERE key IN", run.len());
+        let select = within("SELECT key, facts, updated_at FROM subjects WHERE key", run.len());
         for row in run.iter().fold(select, |query, key| query.bind(*key)).fetch_all(conn).await? {
             let text: String = row.try_get("facts")?;
             let facts = rows::json("subjects", "facts", &text)?;
@@ -179,7 +179,7 @@ async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Re
     let unfit: BTreeSet<_> = newest.iter().filter(|it| !is_fit(&it.check.outcome)).map(|it| &it.sha).collect();
     for run in runs(&unfit.into_iter().collect::<Vec<_>>()) {
         // Its success was told before all of its checks were known.
-        let update = within("UPDATE attempts SET cleared_by = NULL WHERE cleared_by IN", run.len());
+        let update = within("UPDATE attempts SET cleared_by = NULL WHERE cleared_by", run.len());
         run.iter().fold(update, |query, sha| query.bind(*sha)).execute(tx).await?;
     }
     for run in runs(&newest) {

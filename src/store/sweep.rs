@@ -40,13 +40,13 @@ const BODIES: Walk = Walk {
     look: "SELECT b.delivery AS id, b.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
         WHERE e.delivery = b.delivery AND j.ended_at IS NULL) AS needed FROM bodies b WHERE b.delivery > $1 \
         ORDER BY b.delivery LIMIT $2",
-    delete: "DELETE FROM bodies WHERE delivery IN",
+    delete: "DELETE FROM bodies WHERE delivery",
 };
 const DELIVERIES: Walk = Walk {
     look: "SELECT d.id, d.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
         WHERE e.delivery = d.id AND j.ended_at IS NULL) AS needed FROM deliveries d WHERE d.id > $1 \
         ORDER BY d.id LIMIT $2",
-    delete: "DELETE FROM deliveries WHERE id IN",
+    delete: "DELETE FROM deliveries WHERE id",
 };
 
 const JOBS: &str = "DELETE FROM jobs WHERE id IN \

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::db::{Database, Query, Tx, columns_of, many, query};
 use super::errors::{Result, StoreError};
-use super::replica;
+use super::{filing, replica};
 use crate::model::clock::Timestamp;
 
 /// Rows that are carried at a time.
@@ -87,6 +87,7 @@ async fn move_all(old: &Database, new: &Database, now: Timestamp) -> Result<Move
         moved.push((table, carry(&mut source, &mut target, table, key).await?));
     }
     query("DELETE FROM meta WHERE name = $1").bind(MOVED).execute(&mut target).await?;
+    filing::file_all(&mut target).await?;
     keep_counts(&mut source, &mut target).await?;
     target.commit().await?;
     Ok(moved)

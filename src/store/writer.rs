@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
 use super::errors::{Result, StoreError};
-use super::{Inner, Store, accept};
+use super::{Inner, Store, accept, bodies, filing};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::telemetry::{self, Metric};
 
@@ -38,8 +38,11 @@ pub(super) struct Counters {
 /// A delivery with what can be prepared outside of the transaction.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// Without its body.
     pub(super) acceptance: Acceptance,
-    /// The body as an LZ4 block with its size in front.
+    /// How many bytes the body had as it arrived.
+    pub(super) size: usize,
+    /// The body as it is stored.
     pub(super) body: Vec<u8>,
 }
 
@@ -54,31 +57,61 @@ struct Arrival {
 #[derive(Debug)]
 pub(super) struct Accepting {
     arrivals: Mutex<Option<mpsc::Sender<Arrival>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Told when the last group is committed.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Accepting {
-    /// Starts the task that commits groups. It ends with the last handle of the store, or when it is closed.
-    pub(super) fn start(store: Weak<Inner>) -> Self {
+    /// Starts what commits groups. It ends with the last handle of the store, or when it is closed.
+    ///
+    /// A database in the process gets a thread for it: a group is then written and synced at one go, and holds up nobody
+    /// who answers requests.
+    pub(super) fn start(store: Weak<Inner>, in_process: bool) -> Self {
         let (arrivals, mut arriving) = mpsc::channel(WAITING);
-        let writer = tokio::spawn(async move {
+        let (ends, ended) = oneshot::channel();
+        let writing = async move {
             let mut group = Vec::with_capacity(GROUP);
-            while arriving.recv_many(&mut group, GROUP).await > 0 {
-                let Some(inner) = store.upgrade() else { return };
-                commit(&inner, &mut group).await;
+            // How long it must be quiet for filing to begin; nothing is to be filed without one.
+            let mut quiet = Some(filing::QUIET);
+            loop {
+                let arrived = arriving.recv_many(&mut group, GROUP);
+                let arrived = match quiet {
+                    Some(quiet) => tokio::time::timeout(quiet, arrived).await,
+                    None => Ok(arrived.await),
+                };
+                let Some(inner) = store.upgrade() else { break };
+                let pause = match arrived {
+                    Ok(0) => break,
+                    Ok(_) => {
+                        commit(&inner, &mut group).await;
+                        filing::QUIET
+                    }
+                    Err(_) => filing::while_quiet(&inner).await,
+                };
+                quiet = inner.unfiled.any().then_some(pause);
             }
-        });
-        Self { arrivals: Mutex::new(Some(arrivals)), writer: Mutex::new(Some(writer)) }
+            let _ = ends.send(());
+        };
+        if in_process {
+            let runtime = Handle::current();
+            let thread = std::thread::Builder::new().name("writer".to_owned());
+            if let Err(error) = thread.spawn(move || runtime.block_on(writing)) {
+                tracing::error!(%error, "there is no thread for the writer");
+            }
+        } else {
+            tokio::spawn(writing);
+        }
+        Self { arrivals: Mutex::new(Some(arrivals)), ended: Mutex::new(Some(ended)) }
     }
 
     /// Takes nothing more, and waits until everything that was taken is answered.
     pub(super) async fn close(&self) {
         drop(self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && let Err(error) = writer.await
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended
+            && ended.await.is_err()
         {
-            tracing::error!(%error, "the writer failed");
+            tracing::error!("the writer failed");
         }
     }
 
@@ -137,11 +170,10 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
 async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
     let mut tx = inner.db.begin().await?;
     let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
-    if due {
-        tx.commit_and_wake().await?;
-    } else {
-        tx.commit().await?;
-    }
+    let filed = inner.unfiled.keep_up(&mut tx, group.len()).await?;
+    let unfiled = if tx.is_postgres() { 0 } else { group.len() };
+    tx.commit_here(due.is_some_and(|due| inner.is_news(due))).await?;
+    inner.unfiled.note(unfiled, filed);
     inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
     inner.commits.transactions.fetch_add(1, Ordering::Relaxed);
     telemetry::measure(Metric::GroupSize, &[], group.len() as f64);
@@ -151,17 +183,17 @@ async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
 impl Store {
     /// Commits a delivery with everything that follows from it, together with all that arrived meanwhile. `Ok` means
     /// that it is synced to disk; after [`StoreError::Busy`] nothing of it was kept.
-    pub async fn accept(&self, acceptance: Acceptance) -> Result<Accepted> {
-        let body = acceptance.body.clone();
-        let body = if body.len() > LARGE {
-            tokio::task::spawn_blocking(move || lz4_flex::block::compress_prepend_size(&body))
-                .await
-                .map_err(|_| gone())?
+    pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Accepted> {
+        // It goes as soon as it is packed: what waits for its commit takes little memory.
+        let body = std::mem::take(&mut acceptance.body);
+        let size = body.len();
+        let body = if size > LARGE {
+            tokio::task::spawn_blocking(move || bodies::pack(&body)).await.map_err(|_| gone())?
         } else {
-            lz4_flex::block::compress_prepend_size(&body)
+            bodies::pack(&body)
         };
         let (answer, answered) = oneshot::channel();
-        let arrival = Arrival { prepared: Prepared { acceptance, body }, answer };
+        let arrival = Arrival { prepared: Prepared { acceptance, size, body }, answer };
         self.inner.accepting.sender()?.send(arrival).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }

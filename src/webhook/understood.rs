@@ -200,11 +200,14 @@ impl Telling {
 
     /// Notes the state of a check of the event's commit. `within` is the suite, run or pipeline that it belongs to: a
     /// green check must not cover a red one that only has the same name, while a repetition keeps both.
-    pub(super) fn note_check(&mut self, mut check: Check, within: Option<&Id>) {
+    pub(super) fn note_check(&mut self, check: &Check, within: Option<&Id>) {
         if let (Some(repo), Some(sha)) = (&self.event.repo, &self.event.sha) {
-            if let Some(Id(within)) = within {
-                check.name = format!("{} #{within}", check.name);
-            }
+            let name = match within {
+                Some(Id(within)) => format!("{} #{within}", check.name),
+                None => check.name.clone(),
+            };
+            // What it says of itself is in its event.
+            let check = Check { name, aggregate: check.aggregate, outcome: check.outcome.clone(), ..Check::default() };
             let (host, repo, sha) = (self.event.host.clone(), repo.clone(), sha.clone());
             self.checks.push(CheckUpdate { host, repo, sha, check });
         }

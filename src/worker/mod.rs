@@ -25,6 +25,7 @@ mod trace;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -42,6 +43,8 @@ use crate::store::{BEAT, Retention, Store, StoreError};
 const SENDING_MAX: u32 = 64;
 /// How long a loop rests after a tick that failed (a locked or full database).
 const REST: Duration = Duration::from_secs(2);
+/// How long the release rests while no job can be sent whatever arrives: hundreds of deliveries may arrive meanwhile.
+const REST_SHUT: Duration = Duration::from_millis(20);
 /// A loop that waits to be woken looks by itself this often: another process may have changed the store.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// The same where other processes share the database: news of them may be lost.
@@ -97,6 +100,8 @@ struct Inner {
     /// Cancelled when nothing may be begun any more.
     stop: CancellationToken,
     loose: std::sync::Mutex<release::Loose>,
+    /// Whether the last release found nothing but jobs for which every call is held back.
+    shut: AtomicBool,
     follow: Mutex<follow::Follow>,
     reconcile: Mutex<reconcile::Reconcile>,
     repos: Mutex<repos::Refresh>,
@@ -123,6 +128,7 @@ impl Worker {
             progress: Notify::new(),
             stop,
             loose: std::sync::Mutex::default(),
+            shut: AtomicBool::new(false),
             follow: Mutex::default(),
             reconcile: Mutex::default(),
             repos: Mutex::default(),
@@ -189,6 +195,10 @@ impl Worker {
                 Some(inner.clock.now().plus(REST))
             });
             let look = if inner.store.is_shared() { LOOK_SHARED } else { LOOK_EVERY };
+            let wait = again.map_or(look, |at| at.since(inner.clock.now()));
+            if wake == Wake::Work && inner.shut.load(Ordering::Relaxed) {
+                tokio::time::sleep(wait.min(REST_SHUT)).await;
+            }
             let wait = again.map_or(look, |at| at.since(inner.clock.now()));
             tokio::select! {
                 () = inner.stop.cancelled() => break,

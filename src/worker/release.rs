@@ -1,5 +1,6 @@
 //! Releasing: due jobs go through the gates, in the fair order of their lanes, as long as there are slots.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +64,9 @@ impl Worker {
         };
         let mut next = None;
         let mut ready = Vec::new();
-        for job in store.candidates(u32::MAX, &self.loose()).await? {
+        let candidates = store.candidates(u32::MAX, &self.loose()).await?;
+        let any = !candidates.is_empty();
+        for job in candidates {
             let tells =
                 || job.target.is_some() || self.inner.rules.now().policy(&job.rule).then.contains(&Then::Resume);
             match shut.until(&job, tells) {
@@ -71,6 +74,7 @@ impl Worker {
                 None => ready.push(job),
             }
         }
+        self.inner.shut.store(any && ready.is_empty(), Ordering::Relaxed);
         let mut ready = ready.into_iter().peekable();
         while ready.peek().is_some() {
             let rules = self.inner.rules.now();

@@ -205,6 +205,10 @@ async fn nothing_is_told(format: &str) {
     for path in lists.into_iter().chain(pages).chain(details) {
         told.push((path.clone(), read(path).await));
     }
+    // So that something was looked at: groups are measured where they are committed, on a thread of their own.
+    let (_, metrics) = told.iter().find(|(place, _)| place == "/metrics").unwrap();
+    let groups = metrics.lines().find_map(|line| line.strip_prefix("hookrun_group_size_count ")).unwrap();
+    assert!(groups.parse::<u64>().unwrap() > 0, "{metrics}");
     for token in ["c4nary-operator-token", "c4nary-of-somebody-else"] {
         let login = http.post(format!("{admin}/login")).body(format!("token={token}")).send().await.unwrap();
         told.push(("log-in".to_owned(), format!("{:?} {}", login.headers().clone(), login.text().await.unwrap())));

@@ -360,7 +360,7 @@ async fn the_log_tells_what_became_of_a_request_and_nothing_that_it_held() {
         }
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<_> = text.lines().filter(|line| line.contains("webhook{")).collect();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(": webhook ")).collect();
     assert_eq!(lines.len(), 4, "one line for each request: {text}");
     for word in ["source=\"github\"", "delivery=\"d-1\"", "outcome=\"accepted\"", "status=202", "millis=0"] {
         assert!(lines[0].contains(word), "{word} in {}", lines[0]);

@@ -1,6 +1,7 @@
 //! The databases below the store: one way to write, a few to read, and one text of every statement for SQLite and
 //! PostgreSQL. Whatever differs between them stands in `sqlite.rs`, `postgres.rs` and `schema.rs`.
 
+mod checkpoint;
 mod copy;
 mod postgres;
 mod query;
@@ -26,6 +27,7 @@ pub(super) use schema::columns_of;
 pub(super) use tx::Tx;
 pub(super) use value::Row;
 
+use checkpoint::Checkpoints;
 use readers::{Reader, Readers};
 
 /// A database that is open.
@@ -34,7 +36,7 @@ pub(super) struct Database {
     address: Address,
     writer: Arc<Mutex<Conn>>,
     readers: Arc<Readers>,
-    wake: Arc<Notify>,
+    told: tx::Told,
     /// Held for as long as a SQLite file is ours.
     _lock: Option<File>,
 }
@@ -95,7 +97,11 @@ impl Database {
         };
         let writer = Arc::new(Mutex::new(address.writer().await?));
         let readers = Arc::new(Readers::new(address.clone()));
-        let database = Self { address, writer, readers, wake, _lock: lock };
+        let log = match &address {
+            Address::Sqlite(path) => Some(Arc::new(Checkpoints::start(path.clone())?)),
+            Address::Postgres(_) => None,
+        };
+        let database = Self { address, writer, readers, told: tx::Told { wake, log }, _lock: lock };
         schema::migrate(&database).await?;
         Ok(database)
     }
@@ -119,7 +125,7 @@ impl Database {
         if conn.lost {
             *conn = self.address.writer().await?;
         }
-        tx::begin(conn, Arc::clone(&self.wake)).await
+        tx::begin(conn, self.told.clone()).await
     }
 
     /// A connection for reading, as soon as one is free.
@@ -139,6 +145,10 @@ impl Database {
     /// Reads and writes nothing more, and folds a file's log into it.
     pub(super) async fn close(&self) -> Result<()> {
         self.readers.close();
+        if let Some(log) = self.told.log.clone() {
+            let closed = tokio::task::spawn_blocking(move || log.close()).await;
+            closed.map_err(|_| StoreError::Busy("the closing was abandoned".to_owned()))?;
+        }
         let mut conn = self.writer.lock().await;
         let folded = match &mut conn.link {
             Link::Sqlite(conn) => conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").map_err(StoreError::from),

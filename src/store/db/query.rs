@@ -10,33 +10,38 @@ use crate::store::errors::{Result, StoreError};
 /// A statement with the values that are bound to it. Its text is ours, with `$1`, `$2`, …; what is asked for is bound.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Query<'q> {
-    pub(super) sql: Cow<'q, str>,
-    pub(super) rows: Option<Rows<'q>>,
+    sql: Cow<'q, str>,
+    over: Over<'q>,
     pub(super) values: Vec<Value<'q>>,
 }
 
-/// `VALUES` of many rows between the text of a statement and its end. A database in the process takes them one by one by
-/// the same prepared statement, one behind a socket all together.
+/// What a statement goes over. A database in the process takes rows and members one by one by the same prepared statement,
+/// one behind a socket all together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rows<'q> {
-    columns: usize,
-    after: &'q str,
+enum Over<'q> {
+    /// Its values, once.
+    Once,
+    /// `VALUES` of many rows between the text of the statement and its end.
+    Rows { columns: usize, after: &'q str },
+    /// Members of a list, of which the text before ends with a column.
+    Members,
 }
 
 /// A statement of our own text.
 pub(in crate::store) fn query<'q>(sql: impl Into<Cow<'q, str>>) -> Query<'q> {
-    Query { sql: sql.into(), rows: None, values: Vec::new() }
+    Query { sql: sql.into(), over: Over::Once, values: Vec::new() }
 }
 
 /// A statement `before VALUES (…), (…) after` over rows of so many columns.
 pub(in crate::store) fn many<'q>(before: &'q str, rows: usize, columns: usize, after: &'q str) -> Query<'q> {
     let values = Vec::with_capacity(rows * columns);
-    Query { sql: Cow::Borrowed(before), rows: Some(Rows { columns, after }), values }
+    Query { sql: Cow::Borrowed(before), over: Over::Rows { columns, after }, values }
 }
 
-/// A statement `before ($1, $2, …)` over a list of values.
-pub(in crate::store) fn within<'q>(before: &str, values: usize) -> Query<'q> {
-    query(format!("{before} {}", placeholders('$', 1, values)))
+/// A statement `before IN ($1, $2, …)` over a list of values, of which none comes twice; `before` ends with a column. Rows
+/// come in no order.
+pub(in crate::store) fn within(before: &str, values: usize) -> Query<'_> {
+    Query { sql: Cow::Borrowed(before), over: Over::Members, values: Vec::with_capacity(values) }
 }
 
 /// Cuts rows into runs of 64, 16, 4 and 1, so that statements over many rows are prepared once and used again.
@@ -92,28 +97,32 @@ impl<'q> Query<'q> {
         self.fetch_optional(conn).await?.ok_or_else(|| StoreError::NotFound("row where one must be".to_owned()))
     }
 
-    /// The text for a database that takes all rows at once, numbers marked by `$`.
+    /// The text for a database that takes everything at once, numbers marked by `$`.
     pub(super) fn at_once(&self) -> Cow<'_, str> {
-        match self.rows {
-            None => Cow::Borrowed(&self.sql),
-            Some(Rows { columns, after }) => {
+        match self.over {
+            Over::Once => Cow::Borrowed(&self.sql),
+            Over::Rows { columns, after } => {
                 let rows = self.values.len() / columns;
                 Cow::Owned(format!("{} VALUES {} {after}", self.sql, placeholders('$', rows, columns)))
             }
+            Over::Members => Cow::Owned(format!("{} IN {}", self.sql, placeholders('$', 1, self.values.len()))),
         }
     }
 
-    /// The text for a database that takes rows one by one, numbers marked by `?`, and the values of each time.
-    pub(super) fn one_by_one(&self) -> (String, impl Iterator<Item = &[Value<'q>]>) {
-        let (sql, columns) = match self.rows {
-            None => (self.sql.replace('$', "?"), self.values.len()),
-            Some(Rows { columns, after }) => {
-                (format!("{} VALUES {} {after}", self.sql, placeholders('?', 1, columns)), columns)
+    /// The text for a database that takes rows and members one by one, numbers marked by `?`, and the values of each time.
+    pub(super) fn one_by_one(&self) -> (Cow<'_, str>, impl Iterator<Item = &[Value<'q>]>) {
+        let (sql, each) = match self.over {
+            Over::Once if self.sql.contains('$') => (Cow::Owned(self.sql.replace('$', "?")), None),
+            Over::Once => (Cow::Borrowed(&*self.sql), None),
+            Over::Rows { columns, after } => {
+                let sql = format!("{} VALUES {} {after}", self.sql, placeholders('?', 1, columns));
+                (Cow::Owned(sql), Some(columns))
             }
+            Over::Members => (Cow::Owned(format!("{} = ?1", self.sql)), Some(1)),
         };
         // A statement without values runs once all the same.
-        let (each, whole) = self.values.split_at(if self.rows.is_some() { self.values.len() } else { 0 });
-        let once = self.rows.is_none().then_some(whole);
-        (sql, each.chunks_exact(columns.max(1)).chain(once))
+        let once = each.is_none().then_some(&self.values[..]);
+        let many = if each.is_some() { &self.values[..] } else { &[] };
+        (sql, many.chunks_exact(each.unwrap_or(1)).chain(once))
     }
 }

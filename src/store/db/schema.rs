@@ -11,7 +11,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { version: 1, sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"), postgres: "" },
     Step {
         version: 2,
@@ -27,6 +27,11 @@ const STEPS: [Step; 4] = [
         version: 4,
         sqlite: include_str!("../../../migrations/sqlite/0004_replicas.sql"),
         postgres: include_str!("../../../migrations/postgres/0004_replicas.sql"),
+    },
+    Step {
+        version: 5,
+        sqlite: include_str!("../../../migrations/sqlite/0005_filing.sql"),
+        postgres: include_str!("../../../migrations/postgres/0005_filing.sql"),
     },
 ];
 

@@ -20,12 +20,12 @@ const STATEMENTS: usize = 512;
 const READER_WAITS: Duration = Duration::from_millis(500);
 
 /// What every connection is told. FULL: a commit returns when it is on the disk.
-const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -2000; PRAGMA temp_store = memory; \
+const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -500; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
-/// Fewer, larger checkpoints, and room for the pages of indexes that every group of deliveries touches; after a burst the
-/// log gives its space back.
-const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -8000; \
+/// The log is folded behind the commits; only when it has grown all the same, because commits never paused, one of them
+/// folds what is left. Room for the pages that every group of deliveries touches; after a burst the log gives its space back.
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -3000; \
     PRAGMA journal_size_limit = 67108864;";
 
 /// The file of `sqlite:PATH`.
@@ -60,6 +60,11 @@ pub(super) fn writer(path: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_CREATE)?;
     // Who writes waits for others without holding up a thread: see `begin`.
     prepare(conn, Duration::ZERO, WRITING)
+}
+
+/// A connection that only folds the log into the file.
+pub(super) fn folder(path: &Path) -> Result<Connection> {
+    prepare(Connection::open_with_flags(path, flags())?, Duration::ZERO, "PRAGMA wal_autocheckpoint = 0;")
 }
 
 /// A connection that only reads.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use super::checkpoint::Checkpoints;
 use super::{Conn, Link, closed, postgres, sqlite};
 use crate::store::errors::{Result, StoreError};
 
@@ -17,12 +18,32 @@ const LOCKED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mil
 pub(in crate::store) struct Tx {
     /// Empty once it has ended.
     conn: Option<OwnedMutexGuard<Conn>>,
-    wake: Arc<Notify>,
+    told: Told,
+}
+
+/// Who is told of a commit.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// Those who wait for something to do.
+    pub(super) wake: Arc<Notify>,
+    /// What folds the log of a file.
+    pub(super) log: Option<Arc<Checkpoints>>,
+}
+
+impl Told {
+    fn tell(&self, wakes: bool) {
+        if let Some(log) = &self.log {
+            log.note();
+        }
+        if wakes {
+            self.wake.notify_waiters();
+        }
+    }
 }
 
 /// Begins on the connection that writes. In SQLite at once for writing: a plain BEGIN that reads and then writes fails
 /// under contention.
-pub(super) async fn begin(mut conn: OwnedMutexGuard<Conn>, wake: Arc<Notify>) -> Result<Tx> {
+pub(super) async fn begin(mut conn: OwnedMutexGuard<Conn>, told: Told) -> Result<Tx> {
     let Conn { link, lost, .. } = &mut *conn;
     let begun = match link {
         Link::Sqlite(link) => begin_sqlite(link).await,
@@ -35,7 +56,7 @@ pub(super) async fn begin(mut conn: OwnedMutexGuard<Conn>, wake: Arc<Notify>) ->
     };
     conn.noted(begun)?;
     (conn.lost, conn.failed) = (false, false);
-    Ok(Tx { conn: Some(conn), wake })
+    Ok(Tx { conn: Some(conn), told })
 }
 
 async fn begin_sqlite(conn: &mut rusqlite::Connection) -> Result<()> {
@@ -59,6 +80,16 @@ impl Tx {
         self.end(false).await
     }
 
+    /// The same on a thread of one's own, which nobody else needs; wakes all who wait if that is wanted.
+    pub(in crate::store) async fn commit_here(mut self, wakes: bool) -> Result<()> {
+        match self.conn.take() {
+            Some(mut conn) if matches!(conn.link, Link::Sqlite(_)) => commit_sqlite(&mut conn)?,
+            conn => return Self { conn, told: self.told.clone() }.end(wakes).await,
+        }
+        self.told.tell(wakes);
+        Ok(())
+    }
+
     /// Commits, and wakes all who wait for something to do, in every process.
     pub(in crate::store) async fn commit_and_wake(self) -> Result<()> {
         self.end(true).await
@@ -66,10 +97,12 @@ impl Tx {
 
     async fn end(mut self, wakes: bool) -> Result<()> {
         let Some(mut conn) = self.conn.take() else { return Err(closed()) };
-        let wake = Arc::clone(&self.wake);
+        let told = self.told.clone();
         let committing = async move {
             if matches!(conn.link, Link::Sqlite(_)) {
-                return commit_sqlite(conn).await;
+                // The sync of a commit may take long: it holds up no thread that others need.
+                let committed = tokio::task::spawn_blocking(move || commit_sqlite(&mut conn)).await;
+                return committed.map_err(|_| StoreError::Busy("the commit was abandoned".to_owned()))?;
             }
             if conn.failed {
                 abandon(&mut conn).await;
@@ -82,9 +115,7 @@ impl Tx {
         };
         // A task of its own: a caller who goes away in the middle must not leave the cluster waiting.
         tokio::spawn(committing).await.map_err(|_| StoreError::Busy("the commit was abandoned".to_owned()))??;
-        if wakes {
-            wake.notify_waiters();
-        }
+        told.tell(wakes);
         Ok(())
     }
 
@@ -96,18 +127,14 @@ impl Tx {
     }
 }
 
-/// The sync of a commit may take long: it holds up no thread that others need.
-async fn commit_sqlite(mut conn: OwnedMutexGuard<Conn>) -> Result<()> {
-    let committed = tokio::task::spawn_blocking(move || {
-        let Link::Sqlite(link) = &conn.link else { return Err(closed()) };
-        let committed = link.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        if committed.is_err() && !link.is_autocommit() {
-            let _ = link.execute_batch("ROLLBACK");
-        }
-        let committed = committed.map(drop).map_err(StoreError::from);
-        conn.noted(committed)
-    });
-    committed.await.map_err(|_| StoreError::Busy("the commit was abandoned".to_owned()))?
+fn commit_sqlite(conn: &mut Conn) -> Result<()> {
+    let Link::Sqlite(link) = &conn.link else { return Err(closed()) };
+    let committed = link.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    if committed.is_err() && !link.is_autocommit() {
+        let _ = link.execute_batch("ROLLBACK");
+    }
+    let committed = committed.map(drop).map_err(StoreError::from);
+    conn.noted(committed)
 }
 
 async fn abandon(conn: &mut Conn) {

@@ -271,7 +271,7 @@ fn finish(telling: &mut Telling, check: Check, within: Option<&Id>, kind: Option
     if check.aggregate && kind == Some(Kind::CiSucceeded) {
         telling.note_green();
     }
-    telling.note_check(check.clone(), within);
+    telling.note_check(&check, within);
     telling.event.checks = vec![check];
     if let Some(kind) = kind {
         telling.say(kind, Vec::new());

@@ -50,9 +50,9 @@ pub(super) fn pipeline(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) 
             _ => telling.occurrence(&["pipeline", &id.0, &status]),
         }
     }
-    telling.note_check(whole.clone(), pipeline.id.as_ref());
+    telling.note_check(&whole, pipeline.id.as_ref());
     for build in &builds {
-        telling.note_check(build.clone(), pipeline.id.as_ref());
+        telling.note_check(build, pipeline.id.as_ref());
     }
     let failed: Vec<Check> = builds.into_iter().filter(|build| build.outcome == "failed").collect();
     telling.event.checks = if status == "failed" && !failed.is_empty() { failed } else { vec![whole] };
@@ -199,7 +199,7 @@ pub(super) fn job(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -> Re
     };
     telling.event.url = url;
     telling.event.outcome = Some(status);
-    telling.note_check(check.clone(), payload.pipeline_id.as_ref());
+    telling.note_check(&check, payload.pipeline_id.as_ref());
     let kind = kind_of(&check.outcome);
     telling.event.checks = vec![check];
     if let Some(kind) = kind {

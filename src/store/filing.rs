@@ -1,0 +1,88 @@
+//! Filing: the indexes by which people look deliveries up are written behind them, when it is quiet, many at once.
+//!
+//! Written with each delivery, every one of those indexes would cost a page of its own: most of what a delivery costs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Inner;
+use super::db::{Conn, Tx, query};
+use super::errors::{Result, StoreError};
+
+/// The two parts of the deliveries, as conditions: those that are not filed yet, and those that are. Look at them in this
+/// order: what is filed meanwhile is then seen twice and not missed.
+pub(super) const SHELVES: [&str; 2] = ["d.unfiled = 1", "d.unfiled = 0"];
+
+/// How long nothing must arrive before filing begins.
+pub(super) const QUIET: Duration = Duration::from_secs(1);
+
+/// How many may wait: looking something up walks through them. With more, every group of deliveries files twice its number.
+const WAITING: u64 = 50_000;
+
+/// How many are filed in one transaction when it is quiet: others wait for it.
+const AT_ONCE: u64 = 500;
+
+/// How many deliveries are not filed yet.
+#[derive(Debug, Default)]
+pub(super) struct Unfiled(AtomicU64);
+
+impl Unfiled {
+    /// Those that a process before this one has left.
+    pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
+        let row = query("SELECT COUNT(*) AS n FROM deliveries WHERE unfiled = 1").fetch_one(conn).await?;
+        Ok(Self(AtomicU64::new(row.try_get::<i64>("n")? as u64)))
+    }
+
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Files some of what is over, as part of a group of so many deliveries.
+    pub(super) async fn keep_up(&self, tx: &mut Tx, group: usize) -> Result<u64> {
+        if self.0.load(Ordering::Relaxed) <= WAITING {
+            return Ok(0);
+        }
+        file(tx, 2 * group as u64).await
+    }
+
+    /// Notes what was committed.
+    pub(super) fn note(&self, arrived: usize, filed: u64) {
+        self.0.fetch_add(arrived as u64, Ordering::Relaxed);
+        self.0.fetch_sub(filed, Ordering::Relaxed);
+    }
+}
+
+/// Files the oldest; how many there were.
+async fn file(tx: &mut Tx, most: u64) -> Result<u64> {
+    query(
+        "UPDATE deliveries SET unfiled = 0 WHERE id IN \
+         (SELECT d.id FROM deliveries d WHERE d.unfiled = 1 ORDER BY d.id LIMIT $1)",
+    )
+    .bind(most as i64)
+    .execute(tx)
+    .await
+}
+
+/// Files everything, for a database that nobody adds to.
+pub(super) async fn file_all(tx: &mut Tx) -> Result<()> {
+    query("UPDATE deliveries SET unfiled = 0 WHERE unfiled = 1").execute(tx).await.map(drop)
+}
+
+/// Files some while it is quiet; how long to wait before the next. What fails is tried again.
+pub(super) async fn while_quiet(inner: &Inner) -> Duration {
+    let filing = async {
+        let mut tx = inner.db.begin().await?;
+        let filed = file(&mut tx, AT_ONCE).await?;
+        tx.commit_here(false).await?;
+        inner.unfiled.note(0, filed);
+        Ok::<_, StoreError>(())
+    };
+    match filing.await {
+        Ok(()) => Duration::ZERO,
+        Err(error) => {
+            tracing::warn!(%error, "deliveries cannot be filed for looking them up; that is tried again");
+            QUIET
+        }
+    }
+}
