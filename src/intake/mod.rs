@@ -96,10 +96,11 @@ impl Intake {
 
     /// Takes one request: verify, understand, decide, commit. `Ok` means that everything it caused is on disk.
     pub async fn receive(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<Receipt, Rejection> {
-        let (door, delivery) = self.verify(source, headers, body).map_err(|refusal| {
+        let (door, delivery) = self.verify(source, headers, &body).map_err(|refusal| {
             telemetry::count(Metric::Refused, &[("reason", refusal.reason())]);
             Rejection::from(refusal)
         })?;
+        drop(body);
         let accepted = self.accept(door, delivery).await.map_err(|error| rejection(&error))?;
         telemetry::count(Metric::Deliveries, &[("outcome", accepted.outcome.as_str())]);
         let mut notes: Vec<String> = accepted
@@ -124,11 +125,11 @@ impl Intake {
         self.rules.now().looking_at(place).map(str::to_owned).collect()
     }
 
-    fn verify(&self, source: &str, headers: &HeaderMap, body: Bytes) -> Result<(&Door, Delivery), Refusal> {
+    fn verify(&self, source: &str, headers: &HeaderMap, body: &Bytes) -> Result<(&Door, Delivery), Refusal> {
         // Asked before the source is looked up: the answer must not tell a known source from an unknown one.
         webhook::unambiguous(headers)?;
-        let door = self.doors.get(source).ok_or_else(|| webhook::refuse_unknown(&body))?;
-        Ok((door, webhook::verify(&door.spec, headers, &body, self.clock.wall())?))
+        let door = self.doors.get(source).ok_or_else(|| webhook::refuse_unknown(body))?;
+        Ok((door, webhook::verify(&door.spec, headers, body, self.clock.wall())?))
     }
 
     async fn accept(&self, door: &Door, delivery: Delivery) -> Result<Accepted, StoreError> {

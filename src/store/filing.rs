@@ -86,3 +86,31 @@ pub(super) async fn while_quiet(inner: &Inner) -> Duration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::db;
+    use super::*;
+
+    #[tokio::test]
+    async fn with_too_many_waiting_a_group_files_twice_its_number_of_the_oldest() {
+        let (_folder, mut tx) = db::empty().await;
+        query(
+            "WITH RECURSIVE numbers (n) AS (SELECT 10 UNION ALL SELECT n + 1 FROM numbers WHERE n < 29) \
+             INSERT INTO deliveries (id, source, secret_label, body_sha256, body_bytes, received_at, native, outcome, \
+             reason, verdicts, unfiled) SELECT 'd' || n, '', '', '', 0, 0, '', '', '', '[]', 1 FROM numbers",
+        )
+        .execute(&mut tx)
+        .await
+        .unwrap();
+        let unfiled = Unfiled(AtomicU64::new(WAITING));
+        assert_eq!(unfiled.keep_up(&mut tx, 3).await.unwrap(), 0);
+        unfiled.note(1, 0);
+        assert_eq!(unfiled.keep_up(&mut tx, 3).await.unwrap(), 6);
+        unfiled.note(0, 6);
+        assert_eq!(unfiled.keep_up(&mut tx, 3).await.unwrap(), 0);
+        let left = query("SELECT MIN(id) AS first FROM deliveries WHERE unfiled = 1").fetch_one(&mut tx).await.unwrap();
+        assert_eq!(left.try_get::<&str>("first").unwrap(), "d16");
+        assert_eq!(Unfiled::read(&mut tx).await.unwrap().0.into_inner(), 14);
+    }
+}

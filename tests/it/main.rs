@@ -32,6 +32,7 @@ mod server_wire;
 mod store_accept;
 mod store_brakes;
 mod store_fairness;
+mod store_filing;
 mod store_lists;
 mod store_outcome;
 mod store_queue;

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use hookrun::model::acceptance::Acceptance;
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::decision::Ruling;
 use hookrun::model::delivery::DeliveryOutcome;
@@ -273,4 +274,28 @@ async fn news_of_a_commits_checks_wake_the_jobs_that_were_put_aside_for_it() {
     assert_eq!(house.store.candidates(10, &[]).await.unwrap()[0].id, job.id);
     let (due, woken) = tell("a1").await;
     assert!(due == 1 && quiet(woken), "nobody is asleep");
+}
+
+#[tokio::test]
+async fn a_job_that_is_due_after_the_next_look_wakes_nobody() {
+    let house = House::new().await;
+    let due_in = |key: &str, settle: Duration| {
+        house.asking([JobRequest { settle, settle_max: Duration::from_hours(2), ..request(key, key) }])
+    };
+    let wakes = async |delivery: Acceptance| {
+        let woken = pin!(house.store.woken());
+        house.store.accept(delivery).await.unwrap();
+        woken.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    };
+    let minute = Duration::from_mins(1);
+    assert!(wakes(due_in("a", 10 * minute)).await, "nobody has said when they look next");
+    house.store.candidates(10, &[]).await.unwrap();
+    assert_eq!(house.store.next_due().await.unwrap(), Some(house.clock.now().plus(10 * minute)));
+    // Other processes have to be told in any case.
+    assert_eq!(wakes(due_in("b", 20 * minute)).await, on_postgres());
+    assert!(wakes(due_in("c", 5 * minute)).await);
+    assert!(wakes(due_in("d", Duration::ZERO)).await);
+    // Who looks is woken by everything until they have said when they look again.
+    house.store.candidates(10, &[]).await.unwrap();
+    assert!(wakes(due_in("e", 20 * minute)).await);
 }
