@@ -6,6 +6,7 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 # The dependencies first, so that a change of our own code does not build them again.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir src && echo '//! Empty.' > src/lib.rs && echo 'fn main() {}' > src/main.rs \
  && cargo build --release --locked && rm -r src
 COPY src src

@@ -29,7 +29,7 @@ use crate::worker::{Worker, WorkerOptions};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How often samples of histograms are folded; without it they pile up while nobody scrapes.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+const METRICS_UPKEEP: Duration = Duration::from_secs(1);
 
 /// How long stopping may take before what is left is cut off: a call to the API may take 30 seconds.
 const GRACE: Duration = Duration::from_secs(35);

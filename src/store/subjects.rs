@@ -72,7 +72,7 @@ pub(super) struct Known<'u> {
     /// Whether it stood for itself until now.
     pub(super) apart: bool,
     /// The facts as they are stored, if they were written lately.
-    fresh: Option<String>,
+    fresh: Option<Facts>,
 }
 
 /// Lays updates over what is stored; answers what turned by that.
@@ -85,7 +85,10 @@ pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: 
     for update in updates {
         if !known.contains_key(update.key.as_str()) {
             let (facts, fresh) = match stored.remove(&update.key) {
-                Some((facts, text, written)) => (facts, Some(text).filter(|_| written.plus(LASTS) > now)),
+                Some((facts, written)) => {
+                    let fresh = (written.plus(LASTS) > now).then(|| facts.clone());
+                    (facts, fresh)
+                }
                 None => (Facts::default(), None),
             };
             let apart = facts.part_of.is_none();
@@ -121,8 +124,7 @@ pub(super) async fn absorb<'u>(tx: &mut Tx, updates: &[&'u SubjectUpdate], now: 
 }
 
 async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
-    let changed = known.into_values().map(|of| (rows::to_json(&of.facts), of));
-    let changed: Vec<_> = changed.filter(|(facts, of)| of.fresh.as_ref() != Some(facts)).collect();
+    let changed: Vec<_> = known.into_values().filter(|of| of.fresh.as_ref() != Some(&of.facts)).collect();
     for run in runs(&changed) {
         // A comment on a change that is over names nothing but its number.
         let mut query = many(
@@ -132,13 +134,13 @@ async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) ->
             "ON CONFLICT (key) DO UPDATE SET change_number = COALESCE(excluded.change_number, subjects.change_number), facts = excluded.facts, \
              updated_at = excluded.updated_at",
         );
-        for (text, Known { latest, facts, .. }) in run {
+        for Known { latest, facts, .. } in run {
             query = query
                 .bind(&latest.key)
                 .bind(&latest.host)
                 .bind(&latest.repo)
                 .bind(facts.change.map(|number| number as i64))
-                .bind(text)
+                .bind(rows::to_json(facts))
                 .bind(now.0);
         }
         query.execute(tx).await?;
@@ -146,19 +148,15 @@ async fn write(tx: &mut Tx, known: BTreeMap<&str, Known<'_>>, now: Timestamp) ->
     Ok(())
 }
 
-/// The facts, as they are stored, and when they were written.
-type Stored = (Facts, String, Timestamp);
-
-/// What is stored of the subjects of these updates, by their keys.
-async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTreeMap<String, Stored>> {
+/// What is stored of the subjects of these updates, by their keys, and when it was written.
+async fn facts_of_all(conn: &mut Conn, updates: &[&SubjectUpdate]) -> Result<BTreeMap<String, (Facts, Timestamp)>> {
     let keys: BTreeSet<&String> = updates.iter().map(|update| &update.key).collect();
     let mut found = BTreeMap::new();
     for run in runs(&keys.into_iter().collect::<Vec<_>>()) {
         let select = within("SELECT key, facts, updated_at FROM subjects WHERE key", run.len());
         for row in run.iter().fold(select, |query, key| query.bind(*key)).fetch_all(conn).await? {
-            let text: String = row.try_get("facts")?;
-            let facts = rows::json("subjects", "facts", &text)?;
-            found.insert(row.try_get("key")?, (facts, text, Timestamp(row.try_get("updated_at")?)));
+            let facts = rows::json("subjects", "facts", row.try_get("facts")?)?;
+            found.insert(row.try_get("key")?, (facts, Timestamp(row.try_get("updated_at")?)));
         }
     }
     Ok(found)

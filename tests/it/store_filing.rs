@@ -52,7 +52,7 @@ async fn take(house: &House) -> String {
     house.clock.advance(Duration::from_millis(1));
     let mut delivery = house.delivery();
     delivery.events[0].sha = Some("a1b2c3".to_owned());
-    delivery.events[0].happening = "github.com/check_run/17/2026-01-15T10:03:12Z".to_owned();
+    "github.com/check_run/17/2026-01-15T10:03:12Z".clone_into(&mut delivery.events[0].happening);
     house.store.accept(delivery).await.unwrap().delivery
 }
 
