@@ -136,9 +136,13 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
     // A sender that hung up does not need its answer; what it sent is kept all the same.
     match together(inner, &prepared).await {
         Ok(accepted) => {
-            for (answer, accepted) in answers.into_iter().zip(accepted) {
-                let _ = answer.send(Ok(accepted));
-            }
+            // Told, and forgotten, where requests are answered: the next group begins meanwhile.
+            tokio::spawn(async move {
+                for (answer, accepted) in answers.into_iter().zip(accepted) {
+                    let _ = answer.send(Ok(accepted));
+                }
+                drop(prepared);
+            });
         }
         // A full disk or a locked file is the same for each of them.
         Err(StoreError::Busy(reason)) => {

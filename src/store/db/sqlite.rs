@@ -20,12 +20,12 @@ const STATEMENTS: usize = 512;
 const READER_WAITS: Duration = Duration::from_millis(500);
 
 /// What every connection is told. FULL: a commit returns when it is on the disk.
-const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -500; PRAGMA temp_store = memory; \
+const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -200; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
 /// The log is folded behind the commits; only when it has grown all the same, because commits never paused, one of them
 /// folds what is left. Room for the pages that every group of deliveries touches; after a burst the log gives its space back.
-const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -3000; \
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -1500; \
     PRAGMA journal_size_limit = 67108864;";
 
 /// The file of `sqlite:PATH`.
