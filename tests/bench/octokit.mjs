@@ -15,5 +15,8 @@ try {
 const { Webhooks, createNodeMiddleware } = octokit;
 const webhooks = new Webhooks({ secret });
 webhooks.on("check_run.completed", () => {});
-const server = createServer(createNodeMiddleware(webhooks, { path: "/webhooks/github" }));
+const middleware = createNodeMiddleware(webhooks, { path: "/webhooks/github" });
+// It lets a request for another path hang.
+const server = createServer((request, response) =>
+  request.url === "/webhooks/github" ? middleware(request, response) : response.writeHead(404).end());
 server.listen(0, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
