@@ -17,7 +17,7 @@ pub(super) const SHELVES: [&str; 2] = ["d.unfiled = 1", "d.unfiled = 0"];
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 
 /// How many may wait: looking something up walks through them. With more, every group of deliveries files twice its number.
-const WAITING: u64 = 50_000;
+const WAITING: u64 = 30_000;
 
 /// How many are filed in one transaction when it is quiet: others wait for it.
 const AT_ONCE: u64 = 500;
@@ -29,6 +29,10 @@ pub(super) struct Unfiled(AtomicU64);
 impl Unfiled {
     /// Those that a process before this one has left.
     pub(super) async fn read(conn: &mut Conn) -> Result<Self> {
+        // There everything is filed at once.
+        if conn.is_postgres() {
+            return Ok(Self::default());
+        }
         let row = query("SELECT COUNT(*) AS n FROM deliveries WHERE unfiled = 1").fetch_one(conn).await?;
         Ok(Self(AtomicU64::new(row.try_get::<i64>("n")? as u64)))
     }
@@ -38,18 +42,25 @@ impl Unfiled {
         self.0.load(Ordering::Relaxed) > 0
     }
 
-    /// Files some of what is over, as part of a group of so many deliveries.
+    /// Files twice as many as a group holds, as part of it: when too many wait, and when deliveries come so slowly that each
+    /// is a group of its own, but never so slowly that it is quiet.
     pub(super) async fn keep_up(&self, tx: &mut Tx, group: usize) -> Result<u64> {
-        if self.0.load(Ordering::Relaxed) <= WAITING {
-            return Ok(0);
+        let waiting = self.0.load(Ordering::Relaxed);
+        if waiting > WAITING || (waiting > 0 && group == 1) {
+            return file(tx, 2 * group as u64).await;
         }
-        file(tx, 2 * group as u64).await
+        Ok(0)
     }
 
-    /// Notes what was committed.
+    /// Notes what was committed. Only who commits groups changes the number.
     pub(super) fn note(&self, arrived: usize, filed: u64) {
-        self.0.fetch_add(arrived as u64, Ordering::Relaxed);
-        self.0.fetch_sub(filed, Ordering::Relaxed);
+        let waiting = self.0.load(Ordering::Relaxed) + arrived as u64;
+        self.0.store(waiting.saturating_sub(filed), Ordering::Relaxed);
+    }
+
+    /// Notes that fewer were found than asked for: none is left, whatever was forgotten meanwhile.
+    fn note_end(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 
@@ -76,6 +87,9 @@ pub(super) async fn while_quiet(inner: &Inner) -> Duration {
         let filed = file(&mut tx, AT_ONCE).await?;
         tx.commit_here(false).await?;
         inner.unfiled.note(0, filed);
+        if filed < AT_ONCE {
+            inner.unfiled.note_end();
+        }
         Ok::<_, StoreError>(())
     };
     match filing.await {
@@ -103,7 +117,9 @@ mod tests {
         .execute(&mut tx)
         .await
         .unwrap();
-        let unfiled = Unfiled(AtomicU64::new(WAITING));
+        let unfiled = Unfiled(AtomicU64::new(0));
+        assert_eq!(unfiled.keep_up(&mut tx, 1).await.unwrap(), 0);
+        unfiled.note(WAITING as usize, 0);
         assert_eq!(unfiled.keep_up(&mut tx, 3).await.unwrap(), 0);
         unfiled.note(1, 0);
         assert_eq!(unfiled.keep_up(&mut tx, 3).await.unwrap(), 6);
@@ -112,5 +128,6 @@ mod tests {
         let left = query("SELECT MIN(id) AS first FROM deliveries WHERE unfiled = 1").fetch_one(&mut tx).await.unwrap();
         assert_eq!(left.try_get::<&str>("first").unwrap(), "d16");
         assert_eq!(Unfiled::read(&mut tx).await.unwrap().0.into_inner(), 14);
+        assert_eq!(unfiled.keep_up(&mut tx, 1).await.unwrap(), 2, "one comes at a time");
     }
 }

@@ -120,9 +120,9 @@ pub(super) async fn unpark(tx: &mut Tx) -> Result<()> {
 }
 
 impl Inner {
-    /// Whether what is due then is due before anybody looks. Other processes have to be told in any case.
+    /// Whether what is committed and due then is due before anybody looks.
     pub(super) fn is_news(&self, due: Timestamp) -> bool {
-        self.db.is_shared() || due.0 < self.looks_at.load(Ordering::SeqCst)
+        due.0 < self.looks_at.load(Ordering::SeqCst)
     }
 }
 

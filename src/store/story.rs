@@ -55,7 +55,8 @@ const DELIVERIES: &str = "SELECT d.* FROM deliveries d WHERE";
 const OF_SUBJECT: &str = "d.subject = $1";
 const OF_SHA: &str = "d.sha >= $1 AND d.sha < $1 || 'g'";
 // '0' is the character after '/'.
-const OF_OBJECT: &str = "(d.happening = $1 OR (d.happening > $1 || '/' AND d.happening < $1 || '0'))";
+const OF_OBJECT: &str =
+    "d.happening >= $1 AND d.happening < $1 || '0' AND (d.happening = $1 OR d.happening > $1 || '/')";
 const BY_ID: &str = "d.id = $1";
 const OF_JOB: &str = "d.id IN (SELECT e.delivery FROM job_events e WHERE e.job = $1)";
 

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
 
 use super::errors::{Result, StoreError};
 use super::{Inner, Store, accept, bodies, filing};
 use crate::model::acceptance::{Acceptance, Accepted};
+use crate::model::event::Event;
 use crate::telemetry::{self, Metric};
 
 /// Deliveries in one transaction, at most.
@@ -57,7 +59,7 @@ struct Arrival {
 #[derive(Debug)]
 pub(super) struct Accepting {
     arrivals: Mutex<Option<mpsc::Sender<Arrival>>>,
-    /// Told when the last group is committed.
+    /// Told when the last group is committed and answered.
     ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
@@ -71,6 +73,7 @@ impl Accepting {
         let (ends, ended) = oneshot::channel();
         let writing = async move {
             let mut group = Vec::with_capacity(GROUP);
+            let answers = TaskTracker::new();
             // How long it must be quiet for filing to begin; nothing is to be filed without one.
             let mut quiet = Some(filing::QUIET);
             loop {
@@ -83,13 +86,15 @@ impl Accepting {
                 let pause = match arrived {
                     Ok(0) => break,
                     Ok(_) => {
-                        commit(&inner, &mut group).await;
+                        commit(&inner, &mut group, &answers).await;
                         filing::QUIET
                     }
                     Err(_) => filing::while_quiet(&inner).await,
                 };
                 quiet = inner.unfiled.any().then_some(pause);
             }
+            answers.close();
+            answers.wait().await;
             let _ = ends.send(());
         };
         if in_process {
@@ -131,13 +136,13 @@ fn gone() -> StoreError {
 }
 
 /// Commits one group and answers everybody in it.
-async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>) {
+async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, told: &TaskTracker) {
     let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
     // A sender that hung up does not need its answer; what it sent is kept all the same.
     match together(inner, &prepared).await {
         Ok(accepted) => {
             // Told, and forgotten, where requests are answered: the next group begins meanwhile.
-            tokio::spawn(async move {
+            told.spawn(async move {
                 for (answer, accepted) in answers.into_iter().zip(accepted) {
                     let _ = answer.send(Ok(accepted));
                 }
@@ -176,12 +181,24 @@ async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
     let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
     let filed = inner.unfiled.keep_up(&mut tx, group.len()).await?;
     let unfiled = if tx.is_postgres() { 0 } else { group.len() };
-    tx.commit_here(due.is_some_and(|due| inner.is_news(due))).await?;
+    // Other processes are told by the commit itself. Here who looks is asked only now: before the commit a look could have
+    // begun that does not see it.
+    let shared = inner.db.is_shared();
+    tx.commit_here(shared && due.is_some()).await?;
+    if !shared && due.is_some_and(|due| inner.is_news(due)) {
+        inner.wake.notify_waiters();
+    }
     inner.unfiled.note(unfiled, filed);
     inner.commits.deliveries.fetch_add(group.len() as u64, Ordering::Relaxed);
     inner.commits.transactions.fetch_add(1, Ordering::Relaxed);
     telemetry::measure(Metric::GroupSize, &[], group.len() as f64);
     Ok(accepted)
+}
+
+/// What the row of a delivery tells of its first event.
+fn told(event: Event) -> Event {
+    let Event { kind, repo, project, subject, sha, happening, .. } = event;
+    Event { kind, repo, project, subject, sha, happening, ..Event::default() }
 }
 
 impl Store {
@@ -196,6 +213,10 @@ impl Store {
         } else {
             bodies::pack(&body)
         };
+        if acceptance.requests.is_empty() {
+            // No job takes its events; of the first its row tells some.
+            acceptance.events = acceptance.events.into_iter().take(1).map(told).collect();
+        }
         let (answer, answered) = oneshot::channel();
         let arrival = Arrival { prepared: Prepared { acceptance, size, body }, answer };
         self.inner.accepting.sender()?.send(arrival).await.map_err(|_| gone())?;

@@ -43,7 +43,8 @@ use crate::store::{BEAT, Retention, Store, StoreError};
 const SENDING_MAX: u32 = 64;
 /// How long a loop rests after a tick that failed (a locked or full database).
 const REST: Duration = Duration::from_secs(2);
-/// How long the release rests while no job can be sent whatever arrives: hundreds of deliveries may arrive meanwhile.
+/// How long the release rests while every call is held back that its candidates would make: hundreds of deliveries may arrive
+/// meanwhile, and each would call it.
 const REST_SHUT: Duration = Duration::from_millis(20);
 /// A loop that waits to be woken looks by itself this often: another process may have changed the store.
 const LOOK_EVERY: Duration = Duration::from_mins(1);

@@ -180,9 +180,14 @@ async fn group(url: &str, span: Duration) {
     store.close().await.expect("the store closes");
 }
 
-const DELIVERY: &str = "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, \
-     received_at, native, kind, subject, repo, outcome, reason, verdicts, sha, happening) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+/// As the store writes it: SQLite files it for looking up later, PostgreSQL at once.
+fn delivery_row(unfiled: u8) -> String {
+    format!(
+        "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, kind, \
+         subject, repo, outcome, reason, verdicts, sha, happening, unfiled) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, {unfiled})"
+    )
+}
 const BODY: &str = "INSERT INTO bodies (delivery, received_at, headers, body) VALUES ($1, $2, $3, $4)";
 
 /// The rows that the store writes for [`delivery`], each delivery in a transaction of its own.
@@ -193,13 +198,14 @@ async fn single(url: &str, span: Duration) {
     let mut conn = rusqlite::Connection::open(path).expect("the file opens");
     conn.execute_batch("PRAGMA journal_mode = wal; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;")
         .expect("the pragmas hold");
+    let row = delivery_row(1);
     let (mut count, begun) = (0, Instant::now());
     while begun.elapsed() < span {
         let it = delivery(count, clock.now());
         let packed = lz4_flex::block::compress_prepend_size(&it.body);
         let event = &it.events[0];
         let tx = conn.transaction().expect("it begins");
-        tx.prepare_cached(DELIVERY)
+        tx.prepare_cached(&row)
             .and_then(|mut insert| {
                 insert.execute(rusqlite::params![
                     it.id,
@@ -236,7 +242,8 @@ async fn single_postgres(url: &str, span: Duration) {
     open(url, clock.clone()).await.close().await.expect("the store closes");
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(16).connect(url).await.expect("it connects");
     let sql = format!(
-        "WITH d AS ({DELIVERY}) INSERT INTO bodies (delivery, received_at, headers, body) VALUES ($1, $7, '[]', $17)"
+        "WITH d AS ({}) INSERT INTO bodies (delivery, received_at, headers, body) VALUES ($1, $7, '[]', $17)",
+        delivery_row(0)
     );
     let sql: Arc<str> = sql.into();
     let (count, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());

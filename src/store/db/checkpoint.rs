@@ -77,7 +77,7 @@ fn fold(path: &std::path::Path, told: &Shared) {
             thread::park();
         }
         if !told.ended.load(Ordering::Relaxed) {
-            thread::park_timeout(GATHER);
+            thread::sleep(GATHER);
         }
         if told.ended.load(Ordering::Relaxed) {
             return;

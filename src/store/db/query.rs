@@ -44,10 +44,10 @@ pub(in crate::store) fn within(before: &str, values: usize) -> Query<'_> {
     Query { sql: Cow::Borrowed(before), over: Over::Members, values: Vec::with_capacity(values) }
 }
 
-/// Cuts rows into runs of 64, 16, 4 and 1, so that statements over many rows are prepared once and used again.
+/// Cuts rows into runs of powers of two up to 256, so that statements over many rows are prepared once and used again.
 pub(in crate::store) fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len())?;
+        let size = [256, 128, 64, 32, 16, 8, 4, 2, 1].into_iter().find(|size| *size <= rows.len())?;
         let (run, rest) = rows.split_at(size);
         rows = rest;
         Some(run)

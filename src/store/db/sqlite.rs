@@ -20,7 +20,7 @@ const STATEMENTS: usize = 512;
 const READER_WAITS: Duration = Duration::from_millis(500);
 
 /// What every connection is told. FULL: a commit returns when it is on the disk.
-const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -200; PRAGMA temp_store = memory; \
+const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -1000; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
 /// The log is folded behind the commits; only when it has grown all the same, because commits never paused, one of them
