@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::sqlite;
 use crate::store::errors::{Result, StoreError};
 
-/// How long commits gather in the log until it is folded.
-const GATHER: Duration = Duration::from_millis(50);
+/// How long commits gather in the log until it is folded. Short: the disk is busy for as long as much is folded at once, and
+/// commits wait for it.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What folds the log of one file, until it is closed or dropped.
 #[derive(Debug)]
