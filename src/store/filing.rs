@@ -9,9 +9,12 @@ use super::Inner;
 use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
 
-/// The two parts of the deliveries, as conditions: those that are not filed yet, and those that are. Look at them in this
-/// order: what is filed meanwhile is then seen twice and not missed.
-pub(super) const SHELVES: [&str; 2] = ["d.unfiled = 1", "d.unfiled = 0"];
+/// The parts of the deliveries, as conditions: those that are not filed yet, and those that are. Look at them in this order:
+/// what is filed meanwhile is then seen twice and not missed. A database that others share files at once, and has no index by
+/// which it would find that nothing is left.
+pub(super) fn shelves(shared: bool) -> &'static [&'static str] {
+    if shared { &["d.unfiled = 0"] } else { &["d.unfiled = 1", "d.unfiled = 0"] }
+}
 
 /// How long nothing must arrive before filing begins.
 pub(super) const QUIET: Duration = Duration::from_secs(1);

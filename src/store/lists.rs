@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::db::{Query, Row, query};
 use super::errors::{Result, StoreError};
-use super::filing::SHELVES;
+use super::filing::shelves;
 use super::{Store, bodies, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
@@ -117,9 +117,9 @@ impl Store {
             ("d.subject", filter.subject.clone()),
         ];
         let looked_up = filter.repo.is_some() || filter.subject.is_some();
-        let shelves: &[&str] = if looked_up { &SHELVES } else { &[ANY] };
+        let parts: &[&str] = if looked_up { shelves(self.inner.db.is_shared()) } else { &[ANY] };
         let mut found = Vec::new();
-        for shelf in shelves {
+        for shelf in parts {
             let list = List { select: "SELECT d.* FROM deliveries d", shelf, id: "d.id", conditions: &conditions };
             found.extend(self.read(&list, page, rows::delivery).await?);
         }

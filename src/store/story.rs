@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::db::{Conn, Row, query};
 use super::errors::Result;
-use super::filing::SHELVES;
+use super::filing::shelves;
 use super::lists::{Page, PageRequest, cut, limit, open_cursor};
 use super::{Store, notices, pauses, rows};
 use crate::model::clock::Timestamp;
@@ -90,7 +90,7 @@ impl Store {
             [(OF_SUBJECT, &sought.subjects), (OF_SHA, &sought.shas), (OF_OBJECT, &sought.objects)]
         {
             for value in values {
-                for shelf in SHELVES {
+                for shelf in shelves(self.inner.db.is_shared()) {
                     deliveries.read(&mut conn, &format!("{shelf} AND {condition}"), value).await?;
                 }
             }
@@ -145,7 +145,7 @@ impl Store {
             let project = key.rsplit_once('-').map_or(key, |(project, _)| project);
             // No wildcard of its own: a project's key may hold "_".
             let ends = format!("%/{}", key.replace('_', "\\_"));
-            for shelf in SHELVES {
+            for shelf in shelves(self.inner.db.is_shared()) {
                 let sql = format!(
                     "SELECT DISTINCT d.subject FROM deliveries d WHERE {shelf} AND d.repo = $1 \
                      AND d.subject LIKE $2 ESCAPE '\\'"
@@ -182,7 +182,7 @@ impl Store {
     pub async fn last_of_repo(&self, repo: &str) -> Result<Option<DeliveryRecord>> {
         let mut conn = self.inner.db.read().await?;
         let mut last: Option<DeliveryRecord> = None;
-        for shelf in SHELVES {
+        for shelf in shelves(self.inner.db.is_shared()) {
             let sql = format!("{DELIVERIES} {shelf} AND d.repo = $1 ORDER BY d.id DESC LIMIT 1");
             for row in query(sql).bind(repo).fetch_all(&mut conn).await? {
                 let found = rows::delivery(&row)?;
@@ -282,8 +282,9 @@ mod tests {
     #[tokio::test]
     async fn whatever_is_pointed_at_is_found_by_an_index() {
         let (_folder, mut conn) = db::empty().await;
-        let shelved = [OF_SUBJECT, OF_SHA, OF_OBJECT].into_iter();
-        let shelved = shelved.flat_map(|it| SHELVES.map(|shelf| format!("{DELIVERIES} {shelf} AND {it}")));
+        let shelved = [OF_SUBJECT, OF_SHA, OF_OBJECT, "d.repo = $1"].into_iter();
+        let shelved =
+            shelved.flat_map(|it| shelves(false).iter().map(move |shelf| format!("{DELIVERIES} {shelf} AND {it}")));
         let deliveries: Vec<_> =
             [BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}")).into_iter().chain(shelved).collect();
         let jobs = [JOB_OF_SUBJECT, JOB_WITHIN, JOB_OF_SHA, JOB_BY_ID, JOB_OF_RUN, JOB_OF_DELIVERY]

@@ -196,14 +196,13 @@ impl Worker {
                 Some(inner.clock.now().plus(REST))
             });
             let look = if inner.store.is_shared() { LOOK_SHARED } else { LOOK_EVERY };
-            let wait = again.map_or(look, |at| at.since(inner.clock.now()));
+            let wait = || again.map_or(look, |at| at.since(inner.clock.now()));
             if wake == Wake::Work && inner.shut.load(Ordering::Relaxed) {
-                tokio::time::sleep(wait.min(REST_SHUT)).await;
+                tokio::time::sleep(wait().min(REST_SHUT)).await;
             }
-            let wait = again.map_or(look, |at| at.since(inner.clock.now()));
             tokio::select! {
                 () = inner.stop.cancelled() => break,
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait()) => {}
                 () = progress, if matches!(wake, Wake::Work | Wake::Progress) => {}
                 () = tripped, if wake != Wake::Time => {}
                 // Another process may have sent what this one is to follow.

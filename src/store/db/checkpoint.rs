@@ -1,7 +1,7 @@
 //! The log of a SQLite file is folded into it behind the commits, by a thread of its own: done within a commit, everybody
 //! would wait for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -70,7 +70,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn fold(path: &std::path::Path, told: &Shared) {
+fn fold(path: &Path, told: &Shared) {
     let mut conn = None;
     let mut failing = false;
     loop {
@@ -84,20 +84,15 @@ fn fold(path: &std::path::Path, told: &Shared) {
             return;
         }
         told.news.store(false, Ordering::Relaxed);
-        if conn.is_none() {
-            conn = sqlite::folder(path).ok();
-        }
         // PASSIVE waits for nobody and nobody waits for it; what it leaves is for the next time.
-        let folded = conn.as_ref().map(|conn| conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
-        let fails = !matches!(folded, Some(Ok(())));
-        if fails {
-            conn = None;
-            if !failing {
-                tracing::warn!(
-                    "the log of the database cannot be folded into its file; it grows until that is possible"
-                );
-            }
+        let folded = conn.take().map_or_else(|| sqlite::folder(path), Ok).and_then(|open| {
+            open.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+            conn = Some(open);
+            Ok(())
+        });
+        if let (Err(error), false) = (&folded, failing) {
+            tracing::warn!(%error, "the log of the database cannot be folded into its file, and grows until it can");
         }
-        failing = fails;
+        failing = folded.is_err();
     }
 }
