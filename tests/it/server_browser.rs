@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use hookrun::server::serve;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::server_support::World;
+use crate::server_support::{OPERATOR, World};
 
 /// Where Chromium is; without one, this fails where nobody would read a message (CI) and says so elsewhere.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests must see that this one did not")]
@@ -87,6 +89,43 @@ async fn a_person_sees_the_state_and_it_stays_true() {
     let job = document_after(&chromium, &format!("http://{address}/jobs/{}", story.running), 1000).await;
     assert!(job.contains("hookrun job ") && job.contains("What the run says"), "{job}");
     assert!(!job.contains("<title>owned") && !job.contains("href=\"javascript:"), "{job}");
+    stop.cancel();
+    served.await.unwrap();
+}
+
+/// What a person does, as the script that every page loads: logs in, then pauses everything by the form of the dashboard.
+const PERSON: &str = r#"
+if (location.pathname === "/login") {
+  document.querySelector("input[name=token]").value = "TOKEN";
+  document.querySelector("main form").submit();
+} else if (!sessionStorage.getItem("acted")) {
+  sessionStorage.setItem("acted", "yes");
+  const pause = document.querySelector("form[action='/pause']");
+  pause.querySelector("input[name=reason]").value = "by hand";
+  pause.submit();
+}
+"#;
+
+/// What a browser says of where a form comes from hangs on the headers of the page that held it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_logs_in_and_acts_by_the_forms_of_the_pages() {
+    let Some(chromium) = chromium() else { return };
+    let world = World::empty().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let router = world.admin().layer(from_fn(async |request: Request, next: Next| {
+        if request.uri().path() == "/assets/app.js" {
+            return ([(CONTENT_TYPE, "text/javascript")], PERSON.replace("TOKEN", OPERATOR)).into_response();
+        }
+        next.run(request).await
+    }));
+    let served = tokio::spawn(serve(listener, router, stop.clone(), stop.clone(), Duration::from_secs(30)));
+
+    let page = document_after(&chromium, &format!("http://{address}/"), 5000).await;
+    let pauses = world.store.pauses().await.unwrap();
+    assert!(pauses.iter().any(|pause| pause.reason == "by hand" && pause.by == "ops"), "{pauses:?}: {page}");
+    assert!(page.contains("by hand"), "{page}");
     stop.cancel();
     served.await.unwrap();
 }
