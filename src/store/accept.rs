@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::bodies::Pack;
 use super::db::{Tx, many, query, runs};
 use super::errors::{Result, StoreError};
 use super::joining::{Arriving, Jobs, Standing};
@@ -17,6 +18,7 @@ use crate::model::delivery::DeliveryOutcome;
 pub(super) async fn group(
     tx: &mut Tx,
     group: &[Prepared],
+    packs: &[Pack<'_>],
     now: Timestamp,
 ) -> Result<(Vec<Accepted>, Option<Timestamp>)> {
     let learnt = subjects::learn(tx, group.iter().map(|prepared| &prepared.acceptance), now).await?;
@@ -31,8 +33,9 @@ pub(super) async fn group(
     }
     let due = if learnt.woken || acts { Some(now) } else { jobs.first_due() };
     jobs.write(tx, now).await?;
-    write_deliveries(tx, group, &accepted).await?;
-    write_bodies(tx, group).await?;
+    let packs = Packed::of(group, packs);
+    write_deliveries(tx, group, &accepted, &packs).await?;
+    write_bodies(tx, &packs).await?;
     Ok((accepted, due))
 }
 
@@ -134,18 +137,47 @@ fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
     }
 }
 
-async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]) -> Result<()> {
-    let pairs: Vec<_> = group.iter().zip(accepted).collect();
+/// A pack with what its row says beside it.
+struct Packed<'g> {
+    pack: &'g Pack<'g>,
+    /// Of its deliveries, by id.
+    first: &'g str,
+    last: &'g str,
+    received_at: Timestamp,
+}
+
+impl<'g> Packed<'g> {
+    fn of(group: &'g [Prepared], packs: &'g [Pack<'g>]) -> Vec<Self> {
+        let described = packs.iter().filter_map(|pack| {
+            let members = || pack.members.iter().filter_map(|(at, _)| group.get(*at)).map(|it| &it.acceptance);
+            let ids = || members().map(|it| it.id.as_str());
+            let received_at = members().map(|it| it.received_at).max()?;
+            Some(Self { pack, first: ids().min()?, last: ids().max()?, received_at })
+        });
+        described.collect()
+    }
+}
+
+async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted], packs: &[Packed<'_>]) -> Result<()> {
+    let mut places: Vec<_> = group.iter().map(|it| (it.acceptance.id.as_str(), 0)).collect();
+    for Packed { pack, first, .. } in packs {
+        for (member, at) in &pack.members {
+            places[*member] = (*first, *at);
+        }
+    }
+    let mut rows: Vec<_> = group.iter().zip(accepted).zip(places).collect();
+    // Each row is then written behind the last.
+    rows.sort_unstable_by_key(|((it, _), _)| it.acceptance.id.as_str());
     let files_later = !tx.is_postgres();
-    for run in runs(&pairs) {
+    for run in runs(&rows) {
         let mut query = many(
             "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
-             kind, subject, repo, outcome, reason, verdicts, sha, happening, unfiled)",
+             kind, subject, repo, outcome, reason, verdicts, sha, happening, unfiled, pack, pack_at)",
             run.len(),
-            17,
+            19,
             "",
         );
-        for (Prepared { acceptance, size, .. }, accepted) in run {
+        for ((Prepared { acceptance, size, .. }, accepted), (pack, at)) in run {
             let event = acceptance.events.first();
             query = query
                 .bind(&acceptance.id)
@@ -164,22 +196,25 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
                 .bind(rows::to_json(&accepted.verdicts))
                 .bind(event.and_then(|event| event.sha.as_deref()))
                 .bind(event.map(|event| event.happening.as_str()))
-                .bind(i64::from(files_later));
+                .bind(i64::from(files_later))
+                .bind(Some(*pack).filter(|pack| *pack != acceptance.id))
+                .bind(*at as i64);
         }
         query.execute(tx).await?;
     }
     Ok(())
 }
 
-async fn write_bodies(tx: &mut Tx, group: &[Prepared]) -> Result<()> {
-    for run in runs(group) {
-        let mut query = many("INSERT INTO bodies (delivery, received_at, headers, body)", run.len(), 4, "");
-        for Prepared { acceptance, body, .. } in run {
+async fn write_bodies(tx: &mut Tx, packs: &[Packed<'_>]) -> Result<()> {
+    for run in runs(packs) {
+        let mut query = many("INSERT INTO bodies (delivery, received_at, headers, body, last)", run.len(), 5, "");
+        for Packed { pack, first, last, received_at } in run {
             query = query
-                .bind(&acceptance.id)
-                .bind(acceptance.received_at.0)
-                .bind(rows::to_json(&acceptance.headers))
-                .bind(body.as_slice());
+                .bind(*first)
+                .bind(received_at.0)
+                .bind(&pack.headers)
+                .bind(&*pack.block)
+                .bind(Some(*last).filter(|last| last != first));
         }
         query.execute(tx).await?;
     }

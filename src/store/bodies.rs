@@ -1,55 +1,202 @@
-//! Bodies as they are stored: LZ4 blocks with their size in front.
+//! Bodies as they are stored: what arrived together is packed together, as LZ4 blocks with their size in front.
+//!
+//! ```text
+//! pack   LZ4(member, member, …)     member: length of its headers (u32, little endian), headers (JSON), body
+//! alone  LZ4(body)                  a large body; its headers stand in a column of their own
+//! ```
+//!
+//! Bodies of one host are alike: behind the first of a pack, each takes a fraction of what it would take alone.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use lz4_flex::block::{self, CompressTable};
 
+use super::db::Row;
 use super::errors::{Result, StoreError};
+use super::rows;
+use super::writer::Prepared;
 
-/// Bodies up to this size are packed by what a thread keeps for it; nearly all are.
-const SMALL: usize = 60 * 1024;
+/// Bytes in one pack, at most, before it is packed. Larger bodies are packed alone, by who accepts them.
+pub(super) const PACK: usize = 128 * 1024;
 
-thread_local! {
-    static SCRATCH: RefCell<(CompressTable, Vec<u8>)> = RefCell::new((CompressTable::small(), Vec::new()));
+/// A body on its way into its row.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// As it arrived, to be packed with others.
+    Plain(Bytes),
+    /// A large one, packed alone.
+    Packed(Vec<u8>),
 }
 
-/// A body as it is stored.
-pub(super) fn pack(body: &[u8]) -> Vec<u8> {
-    if body.len() > SMALL {
-        return block::compress_prepend_size(body);
+/// A row of bodies: those of one delivery or of several.
+#[derive(Debug)]
+pub(super) struct Pack<'g> {
+    /// The deliveries, by their places in the group, and where the body of each begins.
+    pub(super) members: Vec<(usize, usize)>,
+    /// The headers of a body that is alone; empty where they stand with the bodies.
+    pub(super) headers: String,
+    /// What is stored.
+    pub(super) block: Cow<'g, [u8]>,
+}
+
+/// Packs bodies; it keeps the room that this takes.
+#[derive(Default)]
+pub(super) struct Packer {
+    text: Vec<u8>,
+    members: Vec<(usize, usize)>,
+    room: Vec<u8>,
+    table: Option<CompressTable>,
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packer").finish_non_exhaustive()
     }
-    let packed = SCRATCH.with_borrow_mut(|(table, scratch)| {
-        scratch.resize(4 + block::get_maximum_output_size(SMALL), 0);
-        let (size, room) = scratch.split_at_mut(4);
-        size.copy_from_slice(&(body.len() as u32).to_le_bytes());
-        let packed = block::compress_into_with_table(body, room, table).ok()?;
-        scratch.get(..4 + packed).map(<[u8]>::to_vec)
-    });
-    // There is room for the largest; should there be none, it is packed all the same.
-    packed.unwrap_or_else(|| block::compress_prepend_size(body))
 }
 
-/// A stored body as it arrived.
-pub(super) fn unpack(packed: &[u8]) -> Result<Bytes> {
-    block::decompress_size_prepended(packed).map(Bytes::from).map_err(|error| StoreError::Corrupt {
-        table: "bodies",
-        column: "body",
-        detail: error.to_string(),
-    })
+impl Packer {
+    /// The rows for the bodies of a group.
+    pub(super) fn pack<'g>(&mut self, group: &'g [Prepared]) -> Vec<Pack<'g>> {
+        let mut packs = Vec::new();
+        let mut members: Vec<_> = group.iter().enumerate().collect();
+        // By their ids, so that no pack lies between those of another: a pack is kept whole while one of them is needed.
+        members.sort_unstable_by_key(|(_, it)| it.acceptance.id.as_str());
+        for (at, Prepared { acceptance, body, .. }) in members {
+            let headers = rows::to_json(&acceptance.headers);
+            match body {
+                Body::Packed(block) => packs.push(Pack { members: vec![(at, 0)], headers, block: block.into() }),
+                Body::Plain(body) => {
+                    if !self.text.is_empty() && self.text.len() + headers.len() + body.len() > PACK {
+                        packs.push(self.finish());
+                    }
+                    self.members.push((at, self.text.len()));
+                    self.text.extend_from_slice(&(headers.len() as u32).to_le_bytes());
+                    self.text.extend_from_slice(headers.as_bytes());
+                    self.text.extend_from_slice(body);
+                }
+            }
+        }
+        if !self.members.is_empty() {
+            packs.push(self.finish());
+        }
+        packs
+    }
+
+    fn finish(&mut self) -> Pack<'static> {
+        let table = self.table.get_or_insert_with(CompressTable::large);
+        self.room.resize(block::get_maximum_output_size(self.text.len()).max(self.room.len()), 0);
+        // There is room for the largest; should there be none, it is packed all the same.
+        let packed = block::compress_into_with_table(&self.text, &mut self.room, table).ok();
+        let block = match packed.and_then(|size| self.room.get(..size)) {
+            Some(packed) => [&(self.text.len() as u32).to_le_bytes()[..], packed].concat(),
+            None => block::compress_prepend_size(&self.text),
+        };
+        self.text.clear();
+        Pack { members: std::mem::take(&mut self.members), headers: String::new(), block: block.into() }
+    }
+}
+
+/// A large body as it is stored.
+pub(super) fn pack_alone(body: &[u8]) -> Vec<u8> {
+    block::compress_prepend_size(body)
+}
+
+/// What is asked of the row of a body, `b`, and of its delivery, `d`, for [`unpack`]; and how the two are joined.
+pub(super) const COLUMNS: &str = "b.headers, b.body, d.pack_at, d.body_bytes";
+pub(super) const OF_DELIVERY: &str = "b.delivery = COALESCE(d.pack, d.id)";
+
+/// The body of a delivery as it arrived, with its headers; `None` when it is not kept any more.
+pub(super) fn unpack(row: &Row) -> Result<Option<(Vec<(String, String)>, Bytes)>> {
+    let Some(block) = row.try_get::<Option<&[u8]>>("body")? else { return Ok(None) };
+    let text = block::decompress_size_prepended(block).map(Bytes::from).map_err(corrupt)?;
+    let headers: &str = row.try_get("headers")?;
+    if !headers.is_empty() {
+        return Ok(Some((rows::json("bodies", "headers", headers)?, text)));
+    }
+    let place = |column| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64>(column)?).unwrap_or(usize::MAX));
+    member(&text, place("pack_at")?, place("body_bytes")?).map(Some)
+}
+
+fn member(text: &Bytes, at: usize, size: usize) -> Result<(Vec<(String, String)>, Bytes)> {
+    let part = |from: usize, size: usize| {
+        let end = from.checked_add(size).filter(|end| *end <= text.len());
+        end.map(|end| text.slice(from..end)).ok_or_else(|| corrupt("it ends before the body does"))
+    };
+    let length = part(at, 4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    let headers = part(at + 4, length)?;
+    let headers = serde_json::from_slice(&headers).map_err(corrupt)?;
+    Ok((headers, part(at + 4 + length, size)?))
+}
+
+fn corrupt(detail: impl std::fmt::Display) -> StoreError {
+    rows::corrupt("bodies", "body", detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::acceptance::Acceptance;
+    use crate::model::clock::Timestamp;
+    use crate::model::delivery::DeliveryOutcome;
+
+    fn delivery(at: usize, size: usize) -> Prepared {
+        let acceptance = Acceptance {
+            id: format!("d{at}"),
+            source: String::new(),
+            secret_label: String::new(),
+            sender_id: None,
+            body_sha256: String::new(),
+            body: Bytes::new(),
+            headers: vec![("x-github-delivery".to_owned(), format!("{at}"))],
+            received_at: Timestamp(0),
+            native: String::new(),
+            events: Vec::new(),
+            subjects: Vec::new(),
+            checks: Vec::new(),
+            resets: Vec::new(),
+            on_stale: Vec::new(),
+            verdicts: Vec::new(),
+            requests: Vec::new(),
+            outcome: DeliveryOutcome::Unmatched,
+            reason: String::new(),
+        };
+        let body: Vec<u8> = (0..size).map(|n| ((n * n / 7 + at) % 251) as u8).collect();
+        Prepared { acceptance, size, body: Body::Plain(body.into()) }
+    }
 
     #[test]
-    fn what_is_packed_comes_back_whatever_its_size() {
-        let text = |size: usize| (0..size).map(|at| (at * at / 7 % 251) as u8).collect::<Vec<_>>();
-        // Of one thread, so that what one leaves behind meets the next.
-        for size in [0, 1, 20, 14_400, SMALL - 1, SMALL, SMALL + 1, 300_000, 14_400, 0] {
-            let body = text(size);
-            assert_eq!(unpack(&pack(&body)).unwrap(), body, "{size}");
+    fn whatever_arrives_together_comes_back_apart_from_packs_that_are_not_too_large() {
+        let mut packer = Packer::default();
+        // Of one packer, so that what one group leaves behind meets the next.
+        for sizes in [vec![14_400; 30], vec![0, 1, 20, 0], vec![PACK, 1, PACK, PACK - 100, 2], vec![0], vec![]] {
+            let group: Vec<_> = sizes.iter().enumerate().map(|(at, size)| delivery(at, *size)).collect();
+            let packs = packer.pack(&group);
+            let mut seen = Vec::new();
+            for pack in &packs {
+                let text = Bytes::from(block::decompress_size_prepended(&pack.block).unwrap());
+                assert!(text.len() <= PACK || pack.members.len() == 1, "{sizes:?}");
+                for (at, place) in &pack.members {
+                    let Prepared { acceptance, size, body } = &group[*at];
+                    let (headers, found) = member(&text, *place, *size).unwrap();
+                    let Body::Plain(body) = body else { unreachable!() };
+                    assert_eq!((&headers, &found), (&acceptance.headers, body), "{at} of {sizes:?}");
+                    seen.push(*at);
+                }
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..sizes.len()).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_place_that_is_not_in_the_pack_is_an_error() {
+        let text = Bytes::from_static(b"\x02\0\0\0[]body");
+        assert_eq!(member(&text, 0, 4).unwrap(), (Vec::new(), Bytes::from_static(b"body")));
+        for (at, size) in [(0, 5), (7, 0), (usize::MAX, 1), (0, usize::MAX)] {
+            assert!(matches!(member(&text, at, size), Err(StoreError::Corrupt { table: "bodies", .. })), "{at} {size}");
+        }
+        let long = Bytes::from_static(b"\xff\xff\xff\xff[]body");
+        assert!(member(&long, 0, 4).is_err());
     }
 }

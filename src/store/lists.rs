@@ -209,23 +209,20 @@ impl Store {
     /// The body of a delivery, as long as it is kept.
     pub async fn body(&self, delivery: &str) -> Result<Option<StoredBody>> {
         let mut conn = self.inner.db.read().await?;
-        let row = query(
-            "SELECT b.headers, b.body, b.received_at, d.source, d.secret_label FROM bodies b \
-             JOIN deliveries d ON d.id = b.delivery WHERE b.delivery = $1",
-        )
-        .bind(delivery)
-        .fetch_optional(&mut conn)
-        .await?;
-        row.map(|row| {
-            Ok(StoredBody {
-                body: bodies::unpack(row.try_get("body")?)?,
-                headers: rows::json("bodies", "headers", row.try_get("headers")?)?,
-                source: row.try_get("source")?,
-                secret_label: row.try_get("secret_label")?,
-                received_at: Timestamp(row.try_get("received_at")?),
-            })
-        })
-        .transpose()
+        let sql = format!(
+            "SELECT {}, d.received_at, d.source, d.secret_label FROM deliveries d JOIN bodies b ON {} WHERE d.id = $1",
+            bodies::COLUMNS,
+            bodies::OF_DELIVERY
+        );
+        let Some(row) = query(sql).bind(delivery).fetch_optional(&mut conn).await? else { return Ok(None) };
+        let Some((headers, body)) = bodies::unpack(&row)? else { return Ok(None) };
+        Ok(Some(StoredBody {
+            body,
+            headers,
+            source: row.try_get("source")?,
+            secret_label: row.try_get("secret_label")?,
+            received_at: Timestamp(row.try_get("received_at")?),
+        }))
     }
 
     /// One job.

@@ -182,22 +182,22 @@ impl Store {
     /// The events of a job, in the order in which they joined.
     pub async fn joined(&self, job: &str) -> Result<Vec<Joined>> {
         let mut conn = self.inner.db.read().await?;
-        let found = query(
-            "SELECT e.delivery, e.received_at, e.event, b.headers, b.body FROM job_events e \
-             LEFT JOIN bodies b ON b.delivery = e.delivery WHERE e.job = $1 ORDER BY e.seq",
-        )
-        .bind(job)
-        .fetch_all(&mut conn)
-        .await?;
+        let sql = format!(
+            "SELECT e.delivery, e.received_at, e.event, {} FROM job_events e LEFT JOIN deliveries d ON d.id = e.delivery \
+             LEFT JOIN bodies b ON {} WHERE e.job = $1 ORDER BY e.seq",
+            bodies::COLUMNS,
+            bodies::OF_DELIVERY
+        );
+        let found = query(sql).bind(job).fetch_all(&mut conn).await?;
         found
             .iter()
             .map(|row| {
-                let headers: Option<&str> = row.try_get("headers")?;
+                let (headers, body) = bodies::unpack(row)?.unzip();
                 Ok(Joined {
                     delivery: row.try_get("delivery")?,
                     event: rows::json("job_events", "event", row.try_get("event")?)?,
-                    body: row.try_get::<Option<Vec<u8>>>("body")?.map(|body| bodies::unpack(&body)).transpose()?,
-                    headers: headers.map_or(Ok(Vec::new()), |text| rows::json("bodies", "headers", text))?,
+                    body,
+                    headers: headers.unwrap_or_default(),
                     received_at: Timestamp(row.try_get("received_at")?),
                 })
             })

@@ -1,5 +1,8 @@
 //! What accepting would do, without doing it: the accept transaction itself, taken back.
 
+use bytes::Bytes;
+
+use super::bodies::Body;
 use super::db::query;
 use super::errors::Result;
 use super::writer::Prepared;
@@ -11,8 +14,8 @@ impl Store {
     pub async fn rehearse(&self, acceptance: Acceptance) -> Result<Accepted> {
         let mut tx = self.inner.db.begin().await?;
         let size = acceptance.body.len();
-        let prepared = Prepared { acceptance, size, body: Vec::new() };
-        let (mut accepted, _) = accept::group(&mut tx, &[prepared], self.inner.clock.now()).await?;
+        let prepared = Prepared { acceptance, size, body: Body::Plain(Bytes::new()) };
+        let (mut accepted, _) = accept::group(&mut tx, &[prepared], &[], self.inner.clock.now()).await?;
         tx.rollback().await;
         Ok(accepted.remove(0))
     }

@@ -171,7 +171,7 @@ async fn facts_of(conn: &mut Conn, key: &str) -> Result<Option<Facts>> {
 async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Result<bool> {
     let mut newest = BTreeMap::new();
     for update in checks {
-        newest.insert((&update.host, &update.repo, &update.sha, &update.check.name, update.check.aggregate), update);
+        newest.insert((&update.sha, &update.repo, &update.host, &update.check.name, update.check.aggregate), update);
     }
     let newest: Vec<_> = newest.into_values().collect();
     let unfit: BTreeSet<_> = newest.iter().filter(|it| !is_fit(&it.check.outcome)).map(|it| &it.sha).collect();
@@ -182,17 +182,17 @@ async fn note_checks(tx: &mut Tx, checks: &[&CheckUpdate], now: Timestamp) -> Re
     }
     for run in runs(&newest) {
         let mut query = many(
-            "INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)",
+            "INSERT INTO checks (sha, repo, host, name, aggregate, outcome, seen_at)",
             run.len(),
             7,
-            "ON CONFLICT (host, repo, sha, name, aggregate) DO UPDATE SET outcome = excluded.outcome, \
+            "ON CONFLICT (sha, repo, host, name, aggregate) DO UPDATE SET outcome = excluded.outcome, \
              seen_at = excluded.seen_at",
         );
         for update in run {
             query = query
-                .bind(&update.host)
-                .bind(&update.repo)
                 .bind(&update.sha)
+                .bind(&update.repo)
+                .bind(&update.host)
                 .bind(&update.check.name)
                 .bind(i64::from(update.check.aggregate))
                 .bind(&update.check.outcome)

@@ -23,7 +23,7 @@ pub struct Retention {
 /// How many rows went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Bodies.
+    /// Packs of bodies that arrived together.
     pub bodies: u64,
     /// Deliveries.
     pub deliveries: u64,
@@ -38,13 +38,16 @@ pub struct Swept {
 /// Walks from the oldest on, by id: ids sort by time, so a young row ends the walk, and no index on the time is needed.
 const BODIES: Walk = Walk {
     look: "SELECT b.delivery AS id, b.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
-        WHERE e.delivery = b.delivery AND j.ended_at IS NULL) AS needed FROM bodies b WHERE b.delivery > $1 \
+        WHERE e.delivery BETWEEN b.delivery AND COALESCE(b.last, b.delivery) AND j.ended_at IS NULL) AS needed \
+        FROM bodies b WHERE b.delivery > $1 \
         ORDER BY b.delivery LIMIT $2",
     delete: "DELETE FROM bodies WHERE delivery",
 };
+/// A pack of bodies goes with the delivery that it is stored with, and so not before all of its bodies may.
 const DELIVERIES: Walk = Walk {
     look: "SELECT d.id, d.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
-        WHERE e.delivery = d.id AND j.ended_at IS NULL) AS needed FROM deliveries d WHERE d.id > $1 \
+        WHERE e.delivery BETWEEN d.id AND COALESCE(b.last, d.id) AND j.ended_at IS NULL) AS needed \
+        FROM deliveries d LEFT JOIN bodies b ON b.delivery = d.id WHERE d.id > $1 \
         ORDER BY d.id LIMIT $2",
     delete: "DELETE FROM deliveries WHERE id",
 };
@@ -68,8 +71,6 @@ const NOTICES: &str = "DELETE FROM notices WHERE id IN \
     (SELECT id FROM notices WHERE settled_at < $1 ORDER BY settled_at LIMIT $2)";
 const HEADS: &str = "DELETE FROM heads WHERE (host, repo, sha, subject) IN \
     (SELECT host, repo, sha, subject FROM heads WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
-const CHECKS: &str = "DELETE FROM checks WHERE (host, repo, sha, name, aggregate) IN \
-    (SELECT host, repo, sha, name, aggregate FROM checks WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const ALIASES: &str = "DELETE FROM aliases WHERE (alias, subject) IN \
     (SELECT alias, subject FROM aliases WHERE seen_at < $1 ORDER BY seen_at LIMIT $2)";
 const SUBJECTS: &str = "DELETE FROM subjects WHERE key IN \
@@ -100,7 +101,6 @@ impl Store {
             (LANES, turns),
             (PAUSES, now.0),
             (NOTICES, records),
-            (CHECKS, records),
             (HEADS, claims),
             (ALIASES, claims),
             (SUBJECTS, claims),
@@ -108,6 +108,7 @@ impl Store {
         for (delete, before) in others {
             swept.others += self.forget(delete, before).await?;
         }
+        swept.others += self.forget_checks(records).await?;
         Ok(swept)
     }
 
@@ -120,6 +121,58 @@ impl Store {
             tx.commit().await?;
             gone += deleted;
             if deleted < ROWS as u64 {
+                return Ok(gone);
+            }
+        }
+    }
+
+    /// The same for checks. They have no index on their time, which every one that arrives would pay for: all are looked at.
+    async fn forget_checks(&self, before: i64) -> Result<u64> {
+        let (mut gone, mut last) = (0, (String::new(), String::new(), String::new(), String::new(), -1));
+        loop {
+            let mut conn = self.inner.db.read().await?;
+            let found = query(
+                "SELECT sha, repo, host, name, aggregate, seen_at FROM checks \
+                 WHERE (sha, repo, host, name, aggregate) > ($1, $2, $3, $4, $5) \
+                 ORDER BY sha, repo, host, name, aggregate LIMIT $6",
+            )
+            .bind(&last.0)
+            .bind(&last.1)
+            .bind(&last.2)
+            .bind(&last.3)
+            .bind(last.4)
+            .bind(ROWS)
+            .fetch_all(&mut conn)
+            .await?;
+            drop(conn);
+            let mut old = Vec::new();
+            for row in &found {
+                let text = |column| row.try_get::<String>(column);
+                last = (text("sha")?, text("repo")?, text("host")?, text("name")?, row.try_get("aggregate")?);
+                if row.try_get::<i64>("seen_at")? < before {
+                    old.push(last.clone());
+                }
+            }
+            if !old.is_empty() {
+                let mut tx = self.inner.db.begin().await?;
+                for (sha, repo, host, name, aggregate) in old {
+                    // It may have been told once more since.
+                    gone += query(
+                        "DELETE FROM checks WHERE sha = $1 AND repo = $2 AND host = $3 AND name = $4 AND aggregate = $5 \
+                         AND seen_at < $6",
+                    )
+                    .bind(sha)
+                    .bind(repo)
+                    .bind(host)
+                    .bind(name)
+                    .bind(aggregate)
+                    .bind(before)
+                    .execute(&mut tx)
+                    .await?;
+                }
+                tx.commit().await?;
+            }
+            if found.len() < ROWS as usize {
                 return Ok(gone);
             }
         }

@@ -7,8 +7,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use super::bodies::{self, Body, Packer};
 use super::errors::{Result, StoreError};
-use super::{Inner, Store, accept, bodies, filing};
+use super::{Inner, Store, accept, filing};
 use crate::model::acceptance::{Acceptance, Accepted};
 use crate::model::event::Event;
 use crate::telemetry::{self, Metric};
@@ -18,9 +19,6 @@ const GROUP: usize = 256;
 
 /// Deliveries that may wait for the next transaction; what is over waits in its own request.
 const WAITING: usize = 1024;
-
-/// Bodies above this are packed off the threads that answer requests.
-const LARGE: usize = 256 * 1024;
 
 /// How much was committed since the store was opened, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +42,8 @@ pub(super) struct Prepared {
     pub(super) acceptance: Acceptance,
     /// How many bytes the body had as it arrived.
     pub(super) size: usize,
-    /// The body as it is stored.
-    pub(super) body: Vec<u8>,
+    /// The body.
+    pub(super) body: Body,
 }
 
 /// A delivery that waits for its commit.
@@ -73,6 +71,7 @@ impl Accepting {
         let (ends, ended) = oneshot::channel();
         let writing = async move {
             let mut group = Vec::with_capacity(GROUP);
+            let mut packer = Packer::default();
             let answers = TaskTracker::new();
             // How long it must be quiet for filing to begin; nothing is to be filed without one.
             let mut quiet = Some(filing::QUIET);
@@ -86,7 +85,7 @@ impl Accepting {
                 let pause = match arrived {
                     Ok(0) => break,
                     Ok(_) => {
-                        commit(&inner, &mut group, &answers).await;
+                        commit(&inner, &mut group, &mut packer, &answers).await;
                         filing::QUIET
                     }
                     Err(_) => filing::while_quiet(&inner).await,
@@ -136,10 +135,10 @@ fn gone() -> StoreError {
 }
 
 /// Commits one group and answers everybody in it.
-async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, told: &TaskTracker) {
+async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, packer: &mut Packer, told: &TaskTracker) {
     let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
     // A sender that hung up does not need its answer; what it sent is kept all the same.
-    match together(inner, &prepared).await {
+    match together(inner, &prepared, packer).await {
         Ok(accepted) => {
             // Told, and forgotten, where requests are answered: the next group begins meanwhile.
             told.spawn(async move {
@@ -164,7 +163,7 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, told: &TaskTracker
             // One bad request must not take the others with it.
             tracing::warn!(%error, deliveries = prepared.len(), "a group is committed one by one");
             for (prepared, answer) in prepared.iter().zip(answers) {
-                let one = together(inner, std::slice::from_ref(prepared)).await;
+                let one = together(inner, std::slice::from_ref(prepared), packer).await;
                 let _ = answer.send(one.map(|mut one| one.remove(0)));
             }
         }
@@ -176,9 +175,10 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, told: &TaskTracker
     }
 }
 
-async fn together(inner: &Inner, group: &[Prepared]) -> Result<Vec<Accepted>> {
+async fn together(inner: &Inner, group: &[Prepared], packer: &mut Packer) -> Result<Vec<Accepted>> {
+    let packs = packer.pack(group);
     let mut tx = inner.db.begin().await?;
-    let (accepted, due) = accept::group(&mut tx, group, inner.clock.now()).await?;
+    let (accepted, due) = accept::group(&mut tx, group, &packs, inner.clock.now()).await?;
     let filed = inner.unfiled.keep_up(&mut tx, group.len()).await?;
     let unfiled = if tx.is_postgres() { 0 } else { group.len() };
     // Other processes are told by the commit itself. Here who looks is asked only now: before the commit a look could have
@@ -205,13 +205,14 @@ impl Store {
     /// Commits a delivery with everything that follows from it, together with all that arrived meanwhile. `Ok` means
     /// that it is synced to disk; after [`StoreError::Busy`] nothing of it was kept.
     pub async fn accept(&self, mut acceptance: Acceptance) -> Result<Accepted> {
-        // It goes as soon as it is packed: what waits for its commit takes little memory.
         let body = std::mem::take(&mut acceptance.body);
         let size = body.len();
-        let body = if size > LARGE {
-            tokio::task::spawn_blocking(move || bodies::pack(&body)).await.map_err(|_| gone())?
+        let body = if size > bodies::PACK {
+            // Off the threads that answer requests. The body goes as soon as it is packed.
+            let packed = tokio::task::spawn_blocking(move || bodies::pack_alone(&body)).await;
+            Body::Packed(packed.map_err(|_| gone())?)
         } else {
-            bodies::pack(&body)
+            Body::Plain(body)
         };
         if acceptance.requests.is_empty() {
             // No job takes its events; of the first its row tells some.

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use hookrun::model::acceptance::Acceptance;
+use hookrun::model::event::Check;
 use hookrun::model::job::{JobRequest, JobState};
+use hookrun::model::subject::CheckUpdate;
 use hookrun::store::{DeliveryFilter, JobFilter, PageRequest, Retention, RunFilter, StoreError, Swept};
 
 use super::store_support::{House, request};
@@ -120,6 +123,75 @@ async fn sweeping_forgets_what_is_old_and_unneeded() {
     house.clock.advance(310 * DAY);
     assert_eq!(house.store.sweep(&retention).await.unwrap().claims, 3, "two claims and an attempt");
     assert_eq!(house.store.sweep(&retention).await.unwrap(), Swept::default());
+}
+
+#[tokio::test]
+async fn bodies_that_arrived_together_come_back_apart_and_stay_while_an_open_job_needs_one_of_them() {
+    let house = House::new().await;
+    let mut wave: Vec<_> = (0..40).map(|_| house.delivery()).collect();
+    wave[20] = house.asking([request("k", "1")]);
+    let first = wave[0].id.clone();
+    // One of them is too large to share a pack.
+    let sizes = (0..40).map(|n| if n == 10 { 300_000 } else { 14_000 + n });
+    for ((n, size), delivery) in sizes.enumerate().zip(&mut wave) {
+        delivery.body = format!("{{\"n\":{n},\"text\":\"{}\"}}", "word ".repeat(size / 5)).into();
+        delivery.headers = vec![("x-github-delivery".into(), n.to_string())];
+        // One behind the other, as ids are that are made at different times.
+        delivery.id = format!("{first}-{n:02}");
+    }
+    let tasks: Vec<_> = wave
+        .iter()
+        .map(|delivery| {
+            let (store, delivery) = (house.store.clone(), delivery.clone());
+            tokio::spawn(async move { store.accept(delivery).await.unwrap() })
+        })
+        .collect();
+    let mut jobs = Vec::new();
+    for task in tasks {
+        jobs.extend(task.await.unwrap().jobs);
+    }
+    let comes_back = async |sent: &Acceptance| {
+        let stored = house.store.body(&sent.id).await.unwrap().expect("it is kept");
+        assert_eq!((&stored.body, &stored.headers), (&sent.body, &sent.headers));
+    };
+    for sent in &wave {
+        comes_back(sent).await;
+    }
+    let retention = Retention { bodies: 14 * DAY, records: 90 * DAY, claims: 400 * DAY };
+    house.clock.advance(15 * DAY);
+    let mut gone = house.store.sweep(&retention).await.unwrap().bodies;
+    assert!((2..39).contains(&gone), "{gone} rows for 39 bodies");
+    assert!(house.store.body(&wave[10].id).await.unwrap().is_none());
+    for days in [0, 80] {
+        house.clock.advance(days * DAY);
+        gone += house.store.sweep(&retention).await.unwrap().bodies;
+        comes_back(&wave[20]).await;
+        assert_eq!(house.store.joined(&jobs[0]).await.unwrap()[0].body.as_ref(), Some(&wave[20].body));
+    }
+    house.bring(&jobs[0], JobState::Succeeded, 1).await;
+    assert_eq!(house.store.sweep(&retention).await.unwrap().bodies, 1);
+    assert!(gone < 39 && house.store.body(&wave[20].id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn old_checks_are_forgotten_and_young_ones_are_not() {
+    let house = House::new().await;
+    let told = async |from: usize| {
+        let mut delivery = house.delivery();
+        let named = |n: usize| Check { name: format!("check {n:04}"), outcome: "failure".into(), ..Check::default() };
+        let check = |n| CheckUpdate { host: "h".into(), repo: "r".into(), sha: format!("{}", n % 7), check: named(n) };
+        delivery.checks = (from..1200).map(check).collect();
+        house.store.accept(delivery).await.unwrap();
+    };
+    let retention = Retention { bodies: 14 * DAY, records: 90 * DAY, claims: 400 * DAY };
+    told(0).await;
+    house.clock.advance(60 * DAY);
+    told(1100).await;
+    house.clock.advance(31 * DAY);
+    // More than one transaction's worth.
+    assert_eq!(house.store.sweep(&retention).await.unwrap().others, 1100);
+    house.clock.advance(60 * DAY);
+    assert_eq!(house.store.sweep(&retention).await.unwrap().others, 100);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { version: 1, sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"), postgres: "" },
     Step {
         version: 2,
@@ -32,6 +32,11 @@ const STEPS: [Step; 5] = [
         version: 5,
         sqlite: include_str!("../../../migrations/sqlite/0005_filing.sql"),
         postgres: include_str!("../../../migrations/postgres/0005_filing.sql"),
+    },
+    Step {
+        version: 6,
+        sqlite: include_str!("../../../migrations/sqlite/0006_packs.sql"),
+        postgres: include_str!("../../../migrations/postgres/0006_packs.sql"),
     },
 ];
 
