@@ -20,6 +20,9 @@ use super::writer::Prepared;
 /// Bytes in one pack, at most, before it is packed. Larger bodies are packed alone, by who accepts them.
 pub(super) const PACK: usize = 128 * 1024;
 
+/// The headers that are needed to understand a body again.
+type Headers = Vec<(String, String)>;
+
 /// A body on its way into its row.
 #[derive(Debug)]
 pub(super) enum Body {
@@ -107,7 +110,7 @@ pub(super) const COLUMNS: &str = "b.headers, b.body, d.pack_at, d.body_bytes";
 pub(super) const OF_DELIVERY: &str = "b.delivery = COALESCE(d.pack, d.id)";
 
 /// The body of a delivery as it arrived, with its headers; `None` when it is not kept any more.
-pub(super) fn unpack(row: &Row) -> Result<Option<(Vec<(String, String)>, Bytes)>> {
+pub(super) fn unpack(row: &Row) -> Result<Option<(Headers, Bytes)>> {
     let Some(block) = row.try_get::<Option<&[u8]>>("body")? else { return Ok(None) };
     let text = block::decompress_size_prepended(block).map(Bytes::from).map_err(corrupt)?;
     let headers: &str = row.try_get("headers")?;
@@ -118,7 +121,7 @@ pub(super) fn unpack(row: &Row) -> Result<Option<(Vec<(String, String)>, Bytes)>
     member(&text, place("pack_at")?, place("body_bytes")?).map(Some)
 }
 
-fn member(text: &Bytes, at: usize, size: usize) -> Result<(Vec<(String, String)>, Bytes)> {
+fn member(text: &Bytes, at: usize, size: usize) -> Result<(Headers, Bytes)> {
     let part = |from: usize, size: usize| {
         let end = from.checked_add(size).filter(|end| *end <= text.len());
         end.map(|end| text.slice(from..end)).ok_or_else(|| corrupt("it ends before the body does"))
