@@ -204,10 +204,9 @@ impl Codegen {
             let answer = if kind == BreakerKind::Access {
                 let path = format!("{}/agent/runs", door.organization());
                 let query = [("limit", "1".to_owned())];
-                door.measured(about.class, async { Ok(nothing(http.get::<Listing<RunRow>>(&path, &query).await?)) })
-                    .await
+                door.measured(about.class, async { nothing(http.get::<Listing<RunRow>>(&path, &query).await) }).await
             } else {
-                door.measured(about.class, async { Ok(nothing(http.get::<Me>(ME, &[]).await?)) }).await
+                door.measured(about.class, async { nothing(http.get::<Me>(ME, &[]).await) }).await
             };
             door.ended(&id, about, &answer).await?;
             answer.map(Some)
@@ -250,7 +249,7 @@ impl Codegen {
         &self,
         about: About,
         purpose: &'static str,
-        call: impl Future<Output = Result<Answered<T>, CallError>> + Send + 'static,
+        call: impl Future<Output = Answered<T>> + Send + 'static,
     ) -> Result<T, CallError> {
         let door = self.clone();
         // A task of its own: a caller who goes away in the middle must not leave a call that never ends.
@@ -290,28 +289,26 @@ impl Codegen {
         Ok(self.inner.store.end_call(call).await?)
     }
 
-    /// Makes the call, and counts it with its result and duration. Where the answer says that no calls are left, its class
-    /// is frozen until there are.
-    async fn measured<T>(
-        &self,
-        class: CallClass,
-        call: impl Future<Output = Result<Answered<T>, CallError>>,
-    ) -> Result<T, CallError> {
+    /// Makes the call, and counts it with its result and duration. Where the answer says that no calls are left, or asks to
+    /// wait, its class is frozen until then; also where the call has failed.
+    async fn measured<T>(&self, class: CallClass, call: impl Future<Output = Answered<T>>) -> Result<T, CallError> {
         let inner = &self.inner;
         let begun = inner.clock.now();
-        let answer = call.await;
-        let result = answer.as_ref().map_or_else(CallError::result, |_| "ok");
+        let Answered { value, quota } = call.await;
+        let result = value.as_ref().map_or_else(CallError::result, |_| "ok");
         telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
         telemetry::measure(Metric::ApiSeconds, &[], inner.clock.now().since(begun).as_secs_f64());
-        let Answered { value, quota } = answer?;
-        if let Quota::UsedUp(wait) = quota {
-            let until = inner.clock.now().plus(wait.unwrap_or_else(|| inner.store.limits().of(class).per));
-            // What was carried out stays so, whether or not that can be stored.
-            if let Err(error) = inner.store.freeze(class, until, "the service says that no calls are left").await {
-                tracing::warn!(%class, %error, "the class could not be frozen");
-            }
+        let (wait, reason) = match quota {
+            Quota::Open => return value,
+            Quota::UsedUp(wait) => (wait, "the service says that no calls are left"),
+            Quota::Down(wait) => (Some(wait), "the service is down and asks to wait"),
+        };
+        let until = inner.clock.now().plus(wait.unwrap_or_else(|| inner.store.limits().of(class).per));
+        // What was carried out stays so, whether or not that can be stored.
+        if let Err(error) = inner.store.freeze(class, until, reason).await {
+            tracing::warn!(%class, %error, "the class could not be frozen");
         }
-        Ok(value)
+        value
     }
 }
 
@@ -320,6 +317,6 @@ fn abandoned() -> CallError {
 }
 
 /// Only that there was an answer counts.
-fn nothing<T>(Answered { quota, .. }: Answered<T>) -> Answered<()> {
-    Answered { value: (), quota }
+fn nothing<T>(Answered { value, quota }: Answered<T>) -> Answered<()> {
+    Answered { value: value.map(drop), quota }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url, redirect, retry};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -35,9 +35,9 @@ pub(super) struct Http {
 /// What a call gave.
 #[derive(Debug)]
 pub(super) struct Answered<T> {
-    /// What was asked for.
-    pub(super) value: T,
-    /// What it says about the calls that are left.
+    /// What was asked for, or what the failure means.
+    pub(super) value: Result<T, CallError>,
+    /// What the answer says about further calls.
     pub(super) quota: Quota,
 }
 
@@ -81,30 +81,24 @@ impl Http {
     }
 
     /// `GET` of a path below the base address.
-    pub(super) async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, String)],
-    ) -> Result<Answered<T>, CallError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Answered<T> {
         self.call(self.request(Method::GET, path).query(query)).await
     }
 
     /// `POST` of a JSON body to a path below the base address.
-    pub(super) async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<Answered<T>, CallError> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Answered<T> {
         self.call(self.request(Method::POST, path).json(body)).await
     }
 
     /// `POST` of which only is asked whether it was carried out: any JSON will do as an answer, and none at all.
-    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<Answered<()>, CallError> {
-        let (status, body, quota) = self.exchange(self.request(Method::POST, path).json(body)).await?;
-        if !body.is_empty() {
-            read::<IgnoredAny>(status, &body)?;
-        }
-        Ok(Answered { value: (), quota })
+    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Answered<()> {
+        let Answered { value, quota } = self.exchange(self.request(Method::POST, path).json(body)).await;
+        let value = value.and_then(
+            |(status, body)| {
+                if body.is_empty() { Ok(()) } else { read::<IgnoredAny>(status, &body).map(drop) }
+            },
+        );
+        Answered { value, quota }
     }
 
     /// How far our clock is ahead of the service's, as far as its answers tell; the time that an answer takes counts too.
@@ -124,16 +118,25 @@ impl Http {
         self.client.request(method, url)
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answered<T>, CallError> {
-        let (status, body, quota) = self.exchange(request).await?;
-        Ok(Answered { value: read(status, &body)?, quota })
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answered<T> {
+        let Answered { value, quota } = self.exchange(request).await;
+        Answered { value: value.and_then(|(status, body)| read(status, &body)), quota }
     }
 
-    /// The status and the body of a success, and what it says about the calls that are left.
-    async fn exchange(&self, request: RequestBuilder) -> Result<(StatusCode, Vec<u8>, Quota), CallError> {
-        let mut answer = request.send().await.map_err(|error| CallError::from_transport(&error))?;
-        let status = answer.status();
+    /// The status and the body of a success.
+    async fn exchange(&self, request: RequestBuilder) -> Answered<(StatusCode, Vec<u8>)> {
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Answered { value: Err(CallError::from_transport(&error)), quota: Quota::Open },
+        };
         self.compare_clocks(answer.headers());
+        let quota = quota::of(answer.status(), answer.headers(), self.clock.now());
+        Answered { value: self.whole(answer).await, quota }
+    }
+
+    /// The rest of an answer that has begun.
+    async fn whole(&self, mut answer: Response) -> Result<(StatusCode, Vec<u8>), CallError> {
+        let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         let mut body = Vec::new();
         loop {
@@ -150,7 +153,7 @@ impl Http {
         if !status.is_success() {
             return Err(self.redacted(CallError::from_answer(status, &headers, &body, self.clock.now())));
         }
-        Ok((status, body, quota::read(&headers, self.clock.now())))
+        Ok((status, body))
     }
 
     /// A service that repeats the token in its words does not bring it into logs and records.

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 use crate::model::clock::Timestamp;
@@ -18,26 +19,38 @@ const MOMENT: u64 = 1_000_000_000;
 /// And above this a moment in milliseconds.
 const MOMENT_IN_MILLIS: u64 = 100_000_000_000;
 
-/// What an answer says about the calls that are left.
+/// What an answer says about further calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quota {
-    /// Some are, or nothing is said.
+    /// Some are left, or nothing is said.
     Open,
-    /// None are, for so long if it tells.
+    /// None are left, for so long if it tells.
     UsedUp(Option<Duration>),
+    /// It is down, and asks to wait for so long.
+    Down(Duration),
+}
+
+/// What an answer of this status says, a failure like a success. A 429 says it as the failure that it is: that also makes
+/// the window smaller.
+pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Quota {
+    match (status, asked_for(headers, now)) {
+        (StatusCode::TOO_MANY_REQUESTS, _) => Quota::Open,
+        (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => Quota::Down(wait),
+        _ => read(headers, now),
+    }
 }
 
 /// How long a 429 asks to wait; `None` when it does not tell.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let left = || match read(headers, now) {
         Quota::UsedUp(wait) => wait,
-        Quota::Open => None,
+        Quota::Open | Quota::Down(_) => None,
     };
     asked_for(headers, now).or_else(left).or_else(|| reset(headers, now))
 }
 
-/// What an answer says about the calls that are left.
-pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> Quota {
+/// What it says about the calls that are left.
+fn read(headers: &HeaderMap, now: Timestamp) -> Quota {
     let items = field(headers, "ratelimit").map(parameters).unwrap_or_default();
     let empty: Vec<_> = items.iter().filter(|item| item.number(&["r", "remaining"]) == Some(0)).collect();
     if !empty.is_empty() {

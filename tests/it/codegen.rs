@@ -359,6 +359,26 @@ async fn an_answer_without_calls_left_stops_its_class_until_the_reset() {
 }
 
 #[tokio::test]
+async fn a_failure_without_calls_left_or_that_asks_to_wait_stops_its_class_too() {
+    for (status, headers, seconds) in [
+        ("404 Not Found", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
+        ("500 Internal Server Error", "ratelimit: \"default\";r=0;t=12\r\n", 12),
+        ("503 Service Unavailable", "retry-after: 20\r\n", 20),
+        ("503 Service Unavailable", "retry-after: 99999\r\n", 600),
+        ("503 Service Unavailable", "", 0),
+        ("500 Internal Server Error", "retry-after: 20\r\n", 0),
+    ] {
+        let (address, _requests) = canned(answer(status, headers, "")).await;
+        let Door { codegen, store, clock, .. } = &door(address, ClassLimits::default()).await;
+        codegen.get_run(1).await.unwrap_err();
+        let freezes = store.freezes().await.unwrap();
+        let until = freezes.iter().map(|freeze| (freeze.class, freeze.until.since(clock.now()).as_secs()));
+        let wanted: Vec<_> = (seconds > 0).then_some((CallClass::Standard, seconds)).into_iter().collect();
+        assert_eq!(until.collect::<Vec<_>>(), wanted, "{status} {headers}");
+    }
+}
+
+#[tokio::test]
 async fn a_reader_who_goes_away_leaves_no_open_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
