@@ -101,7 +101,7 @@ impl Intake {
             Rejection::from(refusal)
         })?;
         drop(body);
-        let accepted = self.accept(door, delivery).await.map_err(|error| rejection(&error))?;
+        let accepted = self.accept(door, delivery).await.map_err(|error| rejection(source, &error))?;
         telemetry::count(Metric::Deliveries, &[("outcome", accepted.outcome.as_str())]);
         let mut notes: Vec<String> = accepted
             .verdicts
@@ -152,13 +152,13 @@ impl From<Refusal> for Rejection {
     }
 }
 
-fn rejection(error: &StoreError) -> Rejection {
+fn rejection(source: &str, error: &StoreError) -> Rejection {
     if let StoreError::Busy(_) | StoreError::Damaged(_) = error {
         telemetry::count(Metric::Refused, &[("reason", "overload")]);
-        tracing::warn!(%error, "a delivery could not be committed");
+        tracing::warn!(source, %error, "a delivery could not be committed");
         return Rejection::Overloaded { retry_after_s: RETRY_AFTER_S };
     }
     telemetry::count(Metric::Refused, &[("reason", "internal")]);
-    tracing::error!(%error, "a delivery could not be committed");
+    tracing::error!(source, %error, "a delivery could not be committed");
     Rejection::Internal
 }

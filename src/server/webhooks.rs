@@ -65,23 +65,13 @@ impl Webhooks {
 
     /// Everything that the listener answers.
     pub fn router(self) -> Router {
-        Router::new()
-            .route("/webhooks/{source}", post(webhook).fallback(wrong_method))
-            .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
-            .route("/readyz", get(ready))
-            .fallback(not_found)
-            .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::new(self))
+        let webhooks = Router::new().route("/webhooks/{source}", post(webhook).fallback(wrong_method));
+        webhooks.merge(health()).with_state(Arc::new(self))
     }
 
     /// Health checks alone, for a process that takes no webhooks.
     pub fn health(self) -> Router {
-        Router::new()
-            .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
-            .route("/readyz", get(ready))
-            .fallback(not_found)
-            .method_not_allowed_fallback(method_not_allowed)
-            .with_state(Arc::new(self))
+        health().with_state(Arc::new(self))
     }
 
     async fn take(&self, source: &str, request: Request) -> Result<Receipt, Refusal> {
@@ -94,6 +84,14 @@ impl Webhooks {
         drop(arrived.holding);
         Ok(receipt?)
     }
+}
+
+fn health() -> Router<Arc<Webhooks>> {
+    Router::new()
+        .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+        .route("/readyz", get(ready))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 /// Counts a request that is refused before the intake sees it; what the intake refuses it counts itself.
