@@ -87,9 +87,11 @@ pub(super) const AGE: Duration = Duration::from_mins(30);
 pub(super) const TURNS: Duration = Duration::from_hours(24);
 
 /// The heads of all lanes that have one: of each the job that is due first, of those whose context has no unfinished run
-/// and whose subject is not paused. The lanes are walked by index, so that what waits behind a head costs nothing.
+/// and whose subject is not paused. The lanes are walked by index, so that what waits behind a head costs nothing; where
+/// nothing is due at all, none is walked.
 const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
-     SELECT MIN(queued_lane) FROM jobs WHERE queued_lane IS NOT NULL UNION ALL \
+     SELECT (SELECT MIN(queued_lane) FROM jobs WHERE queued_lane IS NOT NULL) \
+     WHERE EXISTS (SELECT 1 FROM jobs WHERE queued_due <= $1) UNION ALL \
      SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > walk.lane) FROM walk \
      WHERE walk.lane IS NOT NULL), \
      heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
@@ -386,6 +388,7 @@ mod tests {
         let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_lanes")).count(), 3, "{plan:#?}");
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_busy (busy=?)")).count(), 1, "{plan:#?}");
-        assert_eq!(jobs.len(), 4, "{plan:#?}");
+        assert_eq!(jobs.iter().filter(|step| step.contains("jobs_due (queued_due<?)")).count(), 1, "{plan:#?}");
+        assert_eq!(jobs.len(), 5, "{plan:#?}");
     }
 }

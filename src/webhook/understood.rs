@@ -123,6 +123,12 @@ impl Telling {
         self.said.push(event);
     }
 
+    /// Says the only thing that the delivery says, of a kind that proves nothing about its actor: the event itself is it, and
+    /// is not copied.
+    pub(super) fn say_all(&mut self, kind: Kind) {
+        self.event.kind = Some(kind);
+    }
+
     /// Says one thing under an identity of its own.
     pub(super) fn say_as(&mut self, kind: Kind, to: Vec<String>, parts: &[&str]) {
         self.say(kind, to);
@@ -228,8 +234,11 @@ impl Telling {
 
     pub(super) fn finish(self) -> Understood {
         let native = self.event.native.clone();
-        let (reading, events) =
-            if self.said.is_empty() { (Reading::NoKind, vec![self.event]) } else { (Reading::Events, self.said) };
+        let (reading, events) = match self.event.kind {
+            None if self.said.is_empty() => (Reading::NoKind, vec![self.event]),
+            None => (Reading::Events, self.said),
+            Some(_) => (Reading::Events, vec![self.event]),
+        };
         Understood { native, reading, events, subjects: self.subjects, checks: self.checks, resets: self.resets }
     }
 

@@ -274,6 +274,6 @@ fn finish(telling: &mut Telling, check: Check, within: Option<&Id>, kind: Option
     telling.note_check(&check, within);
     telling.event.checks = vec![check];
     if let Some(kind) = kind {
-        telling.say(kind, Vec::new());
+        telling.say_all(kind);
     }
 }
