@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minijinja::{Environment, Value as Mini};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::pattern::From;
 use super::rule::{Per, Rule};
@@ -13,6 +14,9 @@ use crate::model::decision::Ruling;
 use crate::model::delivery::SourceKind;
 use crate::model::event::{Event, Kind, Origin};
 use crate::model::subject::Facts;
+
+/// Characters of a rendered key that are kept as they are.
+const KEY: usize = 300;
 
 /// One event of one delivery, with all that a rule may ask about it.
 #[derive(Clone, Copy, Debug)]
@@ -247,6 +251,13 @@ fn when(
 }
 
 /// The key under which events of the rule join one job.
+/// A rendered key in one line. A long one is cut, and ends in the hash of the whole: two that begin alike are two.
+fn short(key: &str) -> String {
+    let whole = print::line(key, usize::MAX);
+    let cut = print::line(key, KEY);
+    if cut == whole { whole } else { format!("{cut}{}", &hex::encode(Sha256::digest(whole))[..16]) }
+}
+
 fn key(
     rule: &Rule,
     event: &Arc<Event>,
@@ -275,12 +286,12 @@ fn key(
         Per::Template(name) => {
             let tracker = context::Tracker::watching();
             let given = context::event(event.clone(), Some(occasion.payload.clone()), tracker.clone());
-            let context = Mini::from_pairs([("event", given), ("maps", maps.clone())]);
+            let context = Mini::from_pairs([("event", given), ("maps", maps.clone()), (print::WHOLE, true.into())]);
             let key = env.get_template(&name).and_then(|template| template.render(context));
             if let Some(fact) = tracker.first() {
                 return Err(Refusal::denied(format!("per: {fact} unknown"), "per", Value::Null));
             }
-            match key.map(|key| print::line(&key, 300)) {
+            match key.map(|key| short(&key)) {
                 Ok(key) if key.is_empty() => Err(Refusal::failed("per", "the key is empty")),
                 Ok(key) => Ok(key),
                 Err(error) => Err(Refusal::failed("per", &print::explain(&error))),

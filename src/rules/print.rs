@@ -18,6 +18,9 @@ const FUEL: u64 = 200_000;
 /// The name under which the word of the fence lies in the context; no template can spell it.
 pub(super) const FENCE: &str = "fence word";
 
+/// The name under which lies that values are printed whole: in a key, what is cut off would make one of two things.
+pub(super) const WHOLE: &str = "whole values";
+
 /// An environment with the filters of the rules language and the printing of this file.
 pub(super) fn environment() -> Environment<'static> {
     let mut env = Environment::new();
@@ -33,7 +36,7 @@ pub(super) fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL));
     env.set_debug(false);
-    env.set_formatter(|out, _, value| {
+    env.set_formatter(|out, state, value| {
         if let Some(block) = value.downcast_object_ref::<Block>() {
             out.write_str(&block.0)?;
         } else if value.is_undefined() {
@@ -43,7 +46,8 @@ pub(super) fn environment() -> Environment<'static> {
         } else if value.kind() == ValueKind::Bool {
             out.write_str(if value.is_true() { "true" } else { "false" })?;
         } else {
-            out.write_str(&line(&text(value), LINE))?;
+            let limit = if state.lookup(WHOLE).is_some() { usize::MAX } else { LINE };
+            out.write_str(&line(&text(value), limit))?;
         }
         Ok(())
     });

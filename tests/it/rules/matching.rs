@@ -127,6 +127,18 @@ fn per_makes_the_key_and_settle_the_wait() {
 }
 
 #[test]
+fn two_long_keys_that_begin_alike_are_two() {
+    let one = rule("on = [\"ci.failed\"]\nper = \"{{ event.url }}\"");
+    let key = |end: &str| {
+        let event = Event { url: Some(format!("https://ci.example/{}/{end}", "long".repeat(200))), ..ci() };
+        judge(&one, &event, None).request.unwrap().key
+    };
+    assert_ne!(key("1"), key("2"));
+    assert_eq!(key("1"), key("1"));
+    assert!(key("1").len() < 400, "{}", key("1"));
+}
+
+#[test]
 fn shadow_decides_and_never_asks_for_a_job_and_off_is_not_asked() {
     let shadow = rule("on = [\"ci.failed\"]\nmode = \"shadow\"");
     let judgement = judge(&shadow, &ci(), None);
