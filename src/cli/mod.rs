@@ -157,6 +157,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+/// Runs a command on a thread of the runtime: memory that it needs to start is then used again for its work, which the
+/// allocator would keep for the first thread of the process.
+fn block_on(command: impl Future<Output = anyhow::Result<Exit>> + Send + 'static) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(runtime.spawn(command))?
 }

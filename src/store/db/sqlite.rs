@@ -28,7 +28,7 @@ const READING: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -2000;";
 
 /// The log is folded behind the commits; only when it has grown all the same, because commits never paused, one of them
 /// folds what is left. Room for the pages that every group of deliveries touches; after a burst the log gives its space back.
-const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -1500; \
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -1000; \
     PRAGMA journal_size_limit = 67108864;";
 
 /// The file of `sqlite:PATH`.
