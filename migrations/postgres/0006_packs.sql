@@ -5,5 +5,3 @@ ALTER TABLE deliveries ADD COLUMN pack TEXT COLLATE "C";
 ALTER TABLE deliveries ADD COLUMN pack_at BIGINT NOT NULL DEFAULT 0;
 
 DROP INDEX checks_age;
-ALTER TABLE checks DROP CONSTRAINT checks_pkey;
-ALTER TABLE checks ADD PRIMARY KEY (sha, repo, host, name, aggregate);

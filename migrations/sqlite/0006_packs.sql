@@ -7,19 +7,18 @@ ALTER TABLE bodies ADD COLUMN last TEXT;
 ALTER TABLE deliveries ADD COLUMN pack TEXT;
 ALTER TABLE deliveries ADD COLUMN pack_at BIGINT NOT NULL DEFAULT 0;
 
--- Checks are found by their commit, and nothing else finds them: one tree instead of a table with two indexes. The commit
--- comes first because it alone tells most rows apart.
+-- Checks are found by their commit, and nothing else finds them: one tree instead of a table with two indexes.
 ALTER TABLE checks RENAME TO checks_before;
 CREATE TABLE checks (
-  sha TEXT NOT NULL,
-  repo TEXT NOT NULL,
   host TEXT NOT NULL,
+  repo TEXT NOT NULL,
+  sha TEXT NOT NULL,
   name TEXT NOT NULL,
   aggregate BIGINT NOT NULL,
   outcome TEXT NOT NULL,
   seen_at BIGINT NOT NULL,
-  PRIMARY KEY (sha, repo, host, name, aggregate)
+  PRIMARY KEY (host, repo, sha, name, aggregate)
 ) WITHOUT ROWID;
-INSERT INTO checks (sha, repo, host, name, aggregate, outcome, seen_at)
-  SELECT sha, repo, host, name, aggregate, outcome, seen_at FROM checks_before;
+INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)
+  SELECT host, repo, sha, name, aggregate, outcome, seen_at FROM checks_before ORDER BY host, repo, sha, name, aggregate;
 DROP TABLE checks_before;

@@ -14,6 +14,8 @@ use crate::model::clock::Timestamp;
 
 /// No answer stops a class for longer than this, whatever it says (the rate-limit draft of the IETF advises a cap).
 const WAIT_MAX: Duration = Duration::from_mins(10);
+/// One that is down stops a class for no longer than this: a single failure says little, and an outage is looked at that often.
+const DOWN_MAX: Duration = Duration::from_mins(1);
 /// A reset above this is a moment in unix seconds, not a number of seconds.
 const MOMENT: u64 = 1_000_000_000;
 /// And above this a moment in milliseconds.
@@ -35,7 +37,7 @@ pub(super) enum Quota {
 pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Quota {
     match (status, asked_for(headers, now)) {
         (StatusCode::TOO_MANY_REQUESTS, _) => Quota::Open,
-        (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => Quota::Down(wait),
+        (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => Quota::Down(wait.min(DOWN_MAX)),
         _ => read(headers, now),
     }
 }

@@ -250,7 +250,6 @@ fn when(
     }
 }
 
-/// The key under which events of the rule join one job.
 /// A rendered key in one line. A long one is cut, and ends in the hash of the whole: two that begin alike are two.
 fn short(key: &str) -> String {
     let whole = print::line(key, usize::MAX);
@@ -258,6 +257,7 @@ fn short(key: &str) -> String {
     if cut == whole { whole } else { format!("{cut}{}", &hex::encode(Sha256::digest(whole))[..16]) }
 }
 
+/// The key under which events of the rule join one job.
 fn key(
     rule: &Rule,
     event: &Arc<Event>,

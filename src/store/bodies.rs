@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use lz4_flex::block::{self, CompressTable};
 
-use super::db::Row;
+use super::db::{Conn, Row, query};
 use super::errors::{Result, StoreError};
 use super::rows;
 use super::writer::Prepared;
@@ -63,7 +63,7 @@ impl Packer {
     pub(super) fn pack<'g>(&mut self, group: &'g [Prepared]) -> Vec<Pack<'g>> {
         let mut packs = Vec::new();
         let mut members: Vec<_> = group.iter().enumerate().collect();
-        // By their ids, so that no pack lies between those of another: a pack is kept whole while one of them is needed.
+        // By their ids: a pack is kept while one is needed that lies between its first and its last.
         members.sort_unstable_by_key(|(_, it)| it.acceptance.id.as_str());
         for (at, Prepared { acceptance, body, .. }) in members {
             let headers = rows::to_json(&acceptance.headers);
@@ -105,31 +105,47 @@ pub(super) fn pack_alone(body: &[u8]) -> Vec<u8> {
     block::compress_prepend_size(body)
 }
 
-/// What is asked of the row of a body, `b`, and of its delivery, `d`, for [`unpack`]; and how the two are joined.
-pub(super) const COLUMNS: &str = "b.headers, b.body, d.pack_at, d.body_bytes";
-pub(super) const OF_DELIVERY: &str = "b.delivery = COALESCE(d.pack, d.id)";
+/// The row in which the body of a delivery `d` stands, and where; for [`Unpacked::of`].
+pub(super) const PLACE: &str = "COALESCE(d.pack, d.id) AS pack, d.pack_at, d.body_bytes";
 
-/// The body of a delivery as it arrived, with its headers; `None` when it is not kept any more.
-pub(super) fn unpack(row: &Row) -> Result<Option<(Headers, Bytes)>> {
-    let Some(block) = row.try_get::<Option<&[u8]>>("body")? else { return Ok(None) };
-    let text = block::decompress_size_prepended(block).map(Bytes::from).map_err(corrupt)?;
-    let headers: &str = row.try_get("headers")?;
-    if !headers.is_empty() {
-        return Ok(Some((rows::json("bodies", "headers", headers)?, text)));
-    }
-    let place = |column| Ok::<_, StoreError>(usize::try_from(row.try_get::<i64>(column)?).unwrap_or(usize::MAX));
-    member(&text, place("pack_at")?, place("body_bytes")?).map(Some)
+/// A row of bodies, unpacked.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// The delivery with which it is stored.
+    pub(super) pack: String,
+    headers: String,
+    text: Bytes,
 }
 
-fn member(text: &Bytes, at: usize, size: usize) -> Result<(Headers, Bytes)> {
+impl Unpacked {
+    /// Reads a row; `None` when it is not kept any more.
+    pub(super) async fn read(conn: &mut Conn, pack: &str) -> Result<Option<Self>> {
+        let row = query("SELECT headers, body FROM bodies WHERE delivery = $1").bind(pack).fetch_optional(conn).await?;
+        let Some(row) = row else { return Ok(None) };
+        let text = block::decompress_size_prepended(row.try_get("body")?).map_err(corrupt)?;
+        Ok(Some(Self { pack: pack.to_owned(), headers: row.try_get("headers")?, text: text.into() }))
+    }
+
+    /// The body of a delivery as it arrived, with its headers.
+    pub(super) fn of(&self, delivery: &Row) -> Result<(Headers, Bytes)> {
+        if !self.headers.is_empty() {
+            return Ok((rows::json("bodies", "headers", &self.headers)?, self.text.clone()));
+        }
+        let place =
+            |column| Ok::<_, StoreError>(usize::try_from(delivery.try_get::<i64>(column)?).unwrap_or(usize::MAX));
+        member(&self.text, place("pack_at")?, place("body_bytes")?)
+    }
+}
+
+/// One of a pack, copied: a part would keep all of it in memory.
+fn member(text: &[u8], at: usize, size: usize) -> Result<(Headers, Bytes)> {
     let part = |from: usize, size: usize| {
-        let end = from.checked_add(size).filter(|end| *end <= text.len());
-        end.map(|end| text.slice(from..end)).ok_or_else(|| corrupt("it ends before the body does"))
+        let end = from.checked_add(size);
+        end.and_then(|end| text.get(from..end)).ok_or_else(|| corrupt("it ends before the body does"))
     };
     let length = part(at, 4)?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
-    let headers = part(at + 4, length)?;
-    let headers = serde_json::from_slice(&headers).map_err(corrupt)?;
-    Ok((headers, part(at + 4 + length, size)?))
+    let headers = serde_json::from_slice(part(at + 4, length)?).map_err(corrupt)?;
+    Ok((headers, Bytes::copy_from_slice(part(at + 4 + length, size)?)))
 }
 
 fn corrupt(detail: impl std::fmt::Display) -> StoreError {

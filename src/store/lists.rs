@@ -6,10 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
+use super::bodies::{PLACE, Unpacked};
 use super::db::{Query, Row, query};
 use super::errors::{Result, StoreError};
 use super::filing::shelves;
-use super::{Store, bodies, jobs, rows};
+use super::{Store, jobs, rows};
 use crate::model::clock::Timestamp;
 use crate::model::delivery::{DeliveryOutcome, DeliveryRecord};
 use crate::model::job::{Job, JobState};
@@ -209,13 +210,10 @@ impl Store {
     /// The body of a delivery, as long as it is kept.
     pub async fn body(&self, delivery: &str) -> Result<Option<StoredBody>> {
         let mut conn = self.inner.db.read().await?;
-        let sql = format!(
-            "SELECT {}, d.received_at, d.source, d.secret_label FROM deliveries d JOIN bodies b ON {} WHERE d.id = $1",
-            bodies::COLUMNS,
-            bodies::OF_DELIVERY
-        );
+        let sql = format!("SELECT {PLACE}, d.received_at, d.source, d.secret_label FROM deliveries d WHERE d.id = $1");
         let Some(row) = query(sql).bind(delivery).fetch_optional(&mut conn).await? else { return Ok(None) };
-        let Some((headers, body)) = bodies::unpack(&row)? else { return Ok(None) };
+        let Some(unpacked) = Unpacked::read(&mut conn, row.try_get("pack")?).await? else { return Ok(None) };
+        let (headers, body) = unpacked.of(&row)?;
         Ok(Some(StoredBody {
             body,
             headers,

@@ -44,8 +44,8 @@ mod told;
 mod transfer;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 
 use db::{Conn, Database, query};
 use replica::Replica;
@@ -113,6 +113,8 @@ struct Inner {
     looks_at: AtomicI64,
     commits: writer::Counters,
     unfiled: filing::Unfiled,
+    /// The last check that was looked at for being too old.
+    swept_checks: Mutex<sweep::CheckKey>,
 }
 
 impl Store {
@@ -147,6 +149,7 @@ impl Store {
             looks_at: AtomicI64::new(i64::MAX),
             commits: writer::Counters::default(),
             unfiled,
+            swept_checks: Mutex::default(),
         });
         Ok(Self { inner })
     }

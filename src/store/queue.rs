@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::bodies::{PLACE, Unpacked};
 use super::calls::{self, CallId};
-use super::db::{Query, Tx, query};
+use super::db::{Query, Row, Tx, query};
 use super::errors::{Result, StoreError};
 use super::snapshot::{Common, GROUP};
-use super::{Inner, Store, bodies, budgets, jobs, notices, rows};
+use super::{Inner, Store, budgets, jobs, notices, rows};
 use crate::model::clock::Timestamp;
 use crate::model::event::Event;
 use crate::model::gate::{GateAnswer, GateOutcome, Snapshot};
@@ -91,7 +92,7 @@ pub(super) const TURNS: Duration = Duration::from_hours(24);
 /// nothing is due at all, none is walked.
 const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
      SELECT (SELECT MIN(queued_lane) FROM jobs WHERE queued_lane IS NOT NULL) \
-     WHERE EXISTS (SELECT 1 FROM jobs WHERE queued_due <= $1) UNION ALL \
+     WHERE (SELECT MIN(queued_due) FROM jobs WHERE queued_due IS NOT NULL) <= $1 UNION ALL \
      SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > walk.lane) FROM walk \
      WHERE walk.lane IS NOT NULL), \
      heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
@@ -181,29 +182,48 @@ impl Store {
         Ok(())
     }
 
-    /// The events of a job, in the order in which they joined.
+    /// The events of a job with their bodies, in the order in which they joined.
     pub async fn joined(&self, job: &str) -> Result<Vec<Joined>> {
         let mut conn = self.inner.db.read().await?;
         let sql = format!(
-            "SELECT e.delivery, e.received_at, e.event, {} FROM job_events e LEFT JOIN deliveries d ON d.id = e.delivery \
-             LEFT JOIN bodies b ON {} WHERE e.job = $1 ORDER BY e.seq",
-            bodies::COLUMNS,
-            bodies::OF_DELIVERY
+            "SELECT e.delivery, e.received_at, e.event, {PLACE} FROM job_events e LEFT JOIN deliveries d ON d.id = e.delivery \
+             WHERE e.job = $1 ORDER BY e.seq"
         );
         let found = query(sql).bind(job).fetch_all(&mut conn).await?;
-        found
-            .iter()
-            .map(|row| {
-                let (headers, body) = bodies::unpack(row)?.unzip();
-                Ok(Joined {
-                    delivery: row.try_get("delivery")?,
-                    event: rows::json("job_events", "event", row.try_get("event")?)?,
-                    body,
-                    headers: headers.unwrap_or_default(),
-                    received_at: Timestamp(row.try_get("received_at")?),
-                })
-            })
-            .collect()
+        // What arrived together stands in one pack, which is read once.
+        let mut unpacked: Option<Unpacked> = None;
+        let mut joined = Vec::with_capacity(found.len());
+        for row in &found {
+            let pack: Option<&str> = row.try_get("pack")?;
+            if let Some(pack) = pack
+                && unpacked.as_ref().is_none_or(|known| known.pack != pack)
+            {
+                unpacked = Unpacked::read(&mut conn, pack).await?;
+            }
+            let kept = unpacked.as_ref().filter(|known| pack == Some(&known.pack));
+            let (headers, body) = kept.map(|known| known.of(row)).transpose()?.unzip();
+            joined.push(Joined {
+                delivery: row.try_get("delivery")?,
+                event: rows::json("job_events", "event", row.try_get("event")?)?,
+                body,
+                headers: headers.unwrap_or_default(),
+                received_at: Timestamp(row.try_get("received_at")?),
+            });
+        }
+        Ok(joined)
+    }
+
+    /// The events of a job without their bodies, in the order in which they joined: each with its delivery, and when that
+    /// arrived.
+    pub async fn events_of(&self, job: &str) -> Result<Vec<(String, Timestamp, Event)>> {
+        let mut conn = self.inner.db.read().await?;
+        let found = query("SELECT delivery, received_at, event FROM job_events WHERE job = $1 ORDER BY seq");
+        let found = found.bind(job).fetch_all(&mut conn).await?;
+        let read = |row: &Row| {
+            let event = rows::json("job_events", "event", row.try_get("event")?)?;
+            Ok((row.try_get("delivery")?, Timestamp(row.try_get("received_at")?), event))
+        };
+        found.iter().map(read).collect()
     }
 
     /// Asks the gates about a job and does what they say, in one transaction: slots, attempt, prompt and `submitting`
@@ -388,7 +408,7 @@ mod tests {
         let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_lanes")).count(), 3, "{plan:#?}");
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_busy (busy=?)")).count(), 1, "{plan:#?}");
-        assert_eq!(jobs.iter().filter(|step| step.contains("jobs_due (queued_due<?)")).count(), 1, "{plan:#?}");
+        assert_eq!(jobs.iter().filter(|step| step.contains("jobs_due")).count(), 1, "{plan:#?}");
         assert_eq!(jobs.len(), 5, "{plan:#?}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::calls::CallId;
-use super::db::{Conn, Tx, query};
+use super::db::{Conn, Tx, must_be_known, query};
 use super::errors::Result;
 use super::{Inner, Store, submit, transfer};
 use crate::model::clock::Timestamp;
@@ -115,6 +115,7 @@ impl Inner {
         // Not before: what others have done while this one waited for its turn is not in the future.
         let now = self.clock.now();
         transfer::must_be_here(&mut tx).await?;
+        must_be_known(&mut tx).await?;
         let alive = beat(&mut tx, &self.replica, !self.db.is_shared(), &self.limits, now).await?;
         tx.commit().await?;
         let mut state = self.replica.state();

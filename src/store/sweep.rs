@@ -1,5 +1,6 @@
 //! Forgetting: what is older than it need be goes, a few hundred rows a transaction so that nobody waits for it.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::db::{Query, query, runs, within};
@@ -8,6 +9,16 @@ use super::{Store, budgets, calls, queue};
 
 /// Rows that go in one transaction, at most.
 const ROWS: i64 = 500;
+
+/// How often so many checks are looked at in one sweep, at most: with a million of them the next one goes on there.
+const LOOKS: usize = 40;
+
+/// What a check is found by: host, repository, commit, name, and whether it stands for a whole suite.
+pub(super) type CheckKey = (String, String, String, String, i64);
+
+fn bind_check<'q>(query: Query<'q>, (host, repo, sha, name, aggregate): &'q CheckKey) -> Query<'q> {
+    query.bind(host).bind(repo).bind(sha).bind(name).bind(*aggregate)
+}
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +54,7 @@ const BODIES: Walk = Walk {
         ORDER BY b.delivery LIMIT $2",
     delete: "DELETE FROM bodies WHERE delivery",
 };
-/// A pack of bodies goes with the delivery that it is stored with, and so not before all of its bodies may.
+/// A pack of bodies goes with the delivery that it is stored with: that one stays while an open job needs any of them.
 const DELIVERIES: Walk = Walk {
     look: "SELECT d.id, d.received_at, EXISTS (SELECT 1 FROM job_events e JOIN jobs j ON j.id = e.job \
         WHERE e.delivery BETWEEN d.id AND COALESCE(b.last, d.id) AND j.ended_at IS NULL) AS needed \
@@ -126,56 +137,48 @@ impl Store {
         }
     }
 
-    /// The same for checks. They have no index on their time, which every one that arrives would pay for: all are looked at.
+    /// The same for checks. They have no index on their time, which every one that arrives would pay for: a part of them is
+    /// looked at each time, by their key, and the next part the next time.
     async fn forget_checks(&self, before: i64) -> Result<u64> {
-        let (mut gone, mut last) = (0, (String::new(), String::new(), String::new(), String::new(), -1));
-        loop {
+        let mut gone = 0;
+        for _ in 0..LOOKS {
+            let last = self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let mut conn = self.inner.db.read().await?;
             let found = query(
-                "SELECT sha, repo, host, name, aggregate, seen_at FROM checks \
-                 WHERE (sha, repo, host, name, aggregate) > ($1, $2, $3, $4, $5) \
-                 ORDER BY sha, repo, host, name, aggregate LIMIT $6",
-            )
-            .bind(&last.0)
-            .bind(&last.1)
-            .bind(&last.2)
-            .bind(&last.3)
-            .bind(last.4)
-            .bind(ROWS)
-            .fetch_all(&mut conn)
-            .await?;
+                "SELECT host, repo, sha, name, aggregate, seen_at FROM checks \
+                 WHERE (host, repo, sha, name, aggregate) > ($1, $2, $3, $4, $5) \
+                 ORDER BY host, repo, sha, name, aggregate LIMIT $6",
+            );
+            let found = bind_check(found, &last).bind(ROWS).fetch_all(&mut conn).await?;
             drop(conn);
-            let mut old = Vec::new();
+            let (mut old, mut next) = (Vec::new(), CheckKey::default());
             for row in &found {
                 let text = |column| row.try_get::<String>(column);
-                last = (text("sha")?, text("repo")?, text("host")?, text("name")?, row.try_get("aggregate")?);
+                next = (text("host")?, text("repo")?, text("sha")?, text("name")?, row.try_get("aggregate")?);
                 if row.try_get::<i64>("seen_at")? < before {
-                    old.push(last.clone());
+                    old.push(next.clone());
                 }
             }
             if !old.is_empty() {
                 let mut tx = self.inner.db.begin().await?;
-                for (sha, repo, host, name, aggregate) in old {
+                for key in &old {
                     // It may have been told once more since.
-                    gone += query(
-                        "DELETE FROM checks WHERE sha = $1 AND repo = $2 AND host = $3 AND name = $4 AND aggregate = $5 \
+                    let delete = query(
+                        "DELETE FROM checks WHERE host = $1 AND repo = $2 AND sha = $3 AND name = $4 AND aggregate = $5 \
                          AND seen_at < $6",
-                    )
-                    .bind(sha)
-                    .bind(repo)
-                    .bind(host)
-                    .bind(name)
-                    .bind(aggregate)
-                    .bind(before)
-                    .execute(&mut tx)
-                    .await?;
+                    );
+                    gone += bind_check(delete, key).bind(before).execute(&mut tx).await?;
                 }
                 tx.commit().await?;
             }
-            if found.len() < ROWS as usize {
-                return Ok(gone);
+            let ended = found.len() < ROWS as usize;
+            let place = if ended { CheckKey::default() } else { next };
+            *self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner) = place;
+            if ended {
+                break;
             }
         }
+        Ok(gone)
     }
 
     /// The same along a primary key, passing over what a job that has not ended needs.

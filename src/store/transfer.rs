@@ -23,7 +23,7 @@ const TABLES: [(&str, &str); 20] = [
     ("runs", "id"),
     ("subjects", "key"),
     ("heads", "host, repo, sha, subject"),
-    ("checks", "sha, repo, host, name, aggregate"),
+    ("checks", "host, repo, sha, name, aggregate"),
     ("calls", "id, class"),
     ("freezes", "class"),
     ("breakers", "name"),

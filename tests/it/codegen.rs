@@ -364,7 +364,7 @@ async fn a_failure_without_calls_left_or_that_asks_to_wait_stops_its_class_too()
         ("404 Not Found", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
         ("500 Internal Server Error", "ratelimit: \"default\";r=0;t=12\r\n", 12),
         ("503 Service Unavailable", "retry-after: 20\r\n", 20),
-        ("503 Service Unavailable", "retry-after: 99999\r\n", 600),
+        ("503 Service Unavailable", "retry-after: 99999\r\n", 60),
         ("503 Service Unavailable", "", 0),
         ("500 Internal Server Error", "retry-after: 20\r\n", 0),
     ] {

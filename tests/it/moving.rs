@@ -132,6 +132,7 @@ async fn what_is_no_backup_is_not_restored() {
 async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     let (house, jobs) = lived_in().await;
     house.store.reset_attempts("nobody").await.unwrap();
+    let wave = house.wave(40).await;
     let before = all_of(&house.store).await;
     let counts = house.store.rule_counts().await.unwrap();
     let body = house.store.joined(&jobs[0]).await.unwrap();
@@ -142,7 +143,7 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     store.close().await.unwrap();
     drop(store);
     let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
-    assert!(moved.contains(&("jobs", 5)) && moved.contains(&("deliveries", 5)), "{moved:?}");
+    assert!(moved.contains(&("jobs", 45)) && moved.contains(&("deliveries", 45)), "{moved:?}");
 
     // As when it was broken off in the middle: neither can be used, and once more ends it.
     database.alter("UPDATE meta SET value = CAST('under way' AS BLOB) WHERE name = 'moved_away'").await;
@@ -150,7 +151,7 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("being moved")), "{shut:?}");
     let target = Database::postgres().await;
     let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
-    assert!(moved.contains(&("jobs", 5)), "{moved:?}");
+    assert!(moved.contains(&("jobs", 45)), "{moved:?}");
     let shut = database.open(ClassLimits::default(), clock.clone()).await;
     assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("was moved")), "{shut:?}");
     let again = transfer(&database.url, &Database::postgres().await.url, clock.now()).await;
@@ -158,6 +159,9 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     let store = target.open(ClassLimits::default(), clock.clone()).await.unwrap();
     assert_eq!(all_of(&store).await, before);
     assert_eq!(store.joined(&jobs[0]).await.unwrap(), body);
+    for (sent, job) in &wave {
+        assert_eq!(store.joined(job).await.unwrap()[0].body.as_ref(), Some(&sent.body), "{}", sent.id);
+    }
     assert_eq!(store.rule_counts().await.unwrap(), counts);
     store.close().await.unwrap();
     let again = transfer(&target.url, &target.url, clock.now()).await;
@@ -195,4 +199,42 @@ async fn a_database_of_the_version_before_is_brought_up_to_date() {
     place.alter("INSERT INTO schema_steps (version) VALUES (9999)").await;
     let newer = place.open(ClassLimits::default(), clock).await;
     assert!(matches!(&newer, Err(StoreError::Schema(reason)) if reason.contains("newer hookrun")), "{newer:?}");
+}
+
+/// Bodies and checks as step 5 kept them.
+#[tokio::test]
+async fn bodies_and_checks_of_the_step_before_packs_are_still_there() {
+    let place = Database::sqlite();
+    std::fs::create_dir_all(place.file().parent().unwrap()).unwrap();
+    let conn = rusqlite::Connection::open(place.file()).unwrap();
+    let steps = ["0001_first", "0002_rules", "0003_breakers", "0004_replicas", "0005_filing"];
+    conn.execute_batch("CREATE TABLE schema_steps (version BIGINT PRIMARY KEY)").unwrap();
+    for (version, step) in (1..).zip(steps) {
+        let path = format!("{}/migrations/sqlite/{step}.sql", env!("CARGO_MANIFEST_DIR"));
+        conn.execute_batch(&std::fs::read_to_string(path).unwrap()).unwrap();
+        conn.execute("INSERT INTO schema_steps (version) VALUES (?1)", [version]).unwrap();
+    }
+    let body = "{\"text\":\"as it arrived\"}".repeat(500);
+    conn.execute_batch(&format!(
+        "INSERT INTO deliveries (id, source, secret_label, body_sha256, body_bytes, received_at, native, outcome, reason, \
+         verdicts) VALUES ('d', 'github', 'main', '', {}, 5, 'github:push', 'unmatched', '', '[]'); \
+         INSERT INTO checks VALUES ('h', 'r', 'old', 'a', 0, 'failure', 1), ('h', 'r', 'new', 'b', 1, 'success', 900);",
+        body.len()
+    ))
+    .unwrap();
+    conn.execute(
+        "INSERT INTO bodies (delivery, received_at, headers, body) VALUES ('d', 5, '[[\"x-github-event\",\"push\"]]', ?1)",
+        [lz4_flex::block::compress_prepend_size(body.as_bytes())],
+    )
+    .unwrap();
+    drop(conn);
+    let store = place.open(ClassLimits::default(), ManualClock::new()).await.unwrap();
+    let kept = store.body("d").await.unwrap().unwrap();
+    assert_eq!((&*kept.body, kept.received_at.0), (body.as_bytes(), 5));
+    assert_eq!(kept.headers, [("x-github-event".to_owned(), "push".to_owned())]);
+    store.close().await.unwrap();
+    let conn = rusqlite::Connection::open(place.file()).unwrap();
+    let checks = "SELECT group_concat(sha || name || aggregate || outcome || seen_at, ' ') FROM checks";
+    let checks: String = conn.query_row(checks, [], |row| row.get(0)).unwrap();
+    assert_eq!(checks, "newb1success900 olda0failure1");
 }

@@ -52,6 +52,18 @@ async fn beat(store: &Store) {
     store.end_call(&call).await.unwrap();
 }
 
+/// It could not read what the new one writes.
+#[tokio::test]
+async fn a_process_beside_one_of_a_newer_version_sends_nothing_more() {
+    let cluster = Cluster::of(1).await;
+    let store = &cluster.stores[0];
+    let Slot::Taken(call) = store.take_slots(&[CallClass::LogAnalysis], "a call").await.unwrap() else { panic!() };
+    cluster.database.alter("INSERT INTO schema_steps (version) VALUES (9999)").await;
+    cluster.clock.advance(DEATH);
+    let made = store.may_make(&call).await;
+    assert!(matches!(&made, Err(StoreError::Schema(reason)) if reason.contains("newer hookrun")), "{made:?}");
+}
+
 #[tokio::test]
 async fn one_window_is_shared_by_all() {
     let cluster = Cluster::of(3).await;

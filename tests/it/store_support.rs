@@ -97,6 +97,34 @@ impl House {
         delivery
     }
 
+    /// Accepts so many deliveries at once, each with a body of its own and a job; one of them is too large to share a pack.
+    pub(crate) async fn wave(&self, size: usize) -> Vec<(Acceptance, String)> {
+        let first = self.delivery().id;
+        let asks = (0..size).map(|n| {
+            let ask =
+                JobRequest { subject: format!("s{n}"), ..request(&format!("k{n} of a wave"), &format!("wave/{n}")) };
+            let words = if n == 10 { 60_000 } else { 2_800 + n };
+            Acceptance {
+                // One behind the other, as ids are that are made at different times.
+                id: format!("{first}-{n:02}"),
+                body: format!("{{\"n\":{n},\"text\":\"{}\"}}", "word ".repeat(words)).into(),
+                headers: vec![("x-github-delivery".into(), n.to_string())],
+                ..self.asking([ask])
+            }
+        });
+        let tasks: Vec<_> = asks
+            .map(|ask| {
+                let (store, asked) = (self.store.clone(), ask.clone());
+                (ask, tokio::spawn(async move { store.accept(asked).await.unwrap().jobs.remove(0) }))
+            })
+            .collect();
+        let mut wave = Vec::new();
+        for (ask, task) in tasks {
+            wave.push((ask, task.await.unwrap()));
+        }
+        wave
+    }
+
     pub(crate) async fn accept(&self, request: JobRequest) -> Accepted {
         self.store.accept(self.asking([request])).await.unwrap()
     }

@@ -185,10 +185,10 @@ async fn job(
 ) -> Result<Html<String>, Refusal> {
     let standing = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let (prompt, note) = admin.store.prompt_and_note(&id).await?.unzip();
-    let events = admin.store.joined(&id).await?;
+    let events = admin.store.events_of(&id).await?;
     let events: Vec<_> = events
         .into_iter()
-        .map(|it| context! { delivery => it.delivery, at => it.received_at.0, event => shown(&it.event) })
+        .map(|(delivery, at, event)| context! { delivery, at => at.0, event => shown(&event) })
         .collect();
     let others = admin.store.of_context(&standing.job, OTHERS).await?;
     let data = context! {

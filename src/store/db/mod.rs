@@ -23,7 +23,7 @@ use super::errors::{Result, StoreError};
 
 pub(super) use copy::{check_file, copy_file, finish_copy, open_copy};
 pub(super) use query::{Query, many, query, runs, within};
-pub(super) use schema::columns_of;
+pub(super) use schema::{columns_of, must_be_known};
 pub(super) use tx::Tx;
 pub(super) use value::Row;
 

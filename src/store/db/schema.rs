@@ -52,10 +52,7 @@ pub(super) async fn migrate(database: &Database) -> Result<()> {
         taken = inherit(&mut tx).await?;
     }
     if let Some(unknown) = taken.iter().find(|version| **version > LATEST) {
-        return Err(StoreError::Schema(format!(
-            "the database was used by a newer hookrun (its schema is at step {unknown}, this one knows {LATEST}); use that \
-             version, or restore a backup that was made before"
-        )));
+        return Err(newer(*unknown));
     }
     for step in STEPS.iter().filter(|step| !taken.contains(&step.version)) {
         let sql = if tx.is_postgres() { step.postgres } else { step.sqlite };
@@ -68,6 +65,21 @@ pub(super) async fn migrate(database: &Database) -> Result<()> {
         query("INSERT INTO schema_steps (version) VALUES ($1)").bind(step.version).execute(&mut tx).await?;
     }
     tx.commit().await
+}
+
+/// Fails when the schema has taken a step that this version does not know: another process has brought it.
+pub(in crate::store) async fn must_be_known(conn: &mut Conn) -> Result<()> {
+    match taken(conn).await?.iter().find(|version| **version > LATEST) {
+        Some(unknown) => Err(newer(*unknown)),
+        None => Ok(()),
+    }
+}
+
+fn newer(unknown: i64) -> StoreError {
+    StoreError::Schema(format!(
+        "the database was used by a newer hookrun (its schema is at step {unknown}, this one knows {LATEST}); use that \
+         version, or restore a backup that was made before"
+    ))
 }
 
 async fn taken(conn: &mut Conn) -> Result<Vec<i64>> {
