@@ -18,7 +18,7 @@ pub async fn back_up(url: &str, into: &Path, now: Timestamp) -> Result<()> {
         let mut conn = db::open_copy(&partial)?;
         restored::mark(&mut conn, now).await?;
         db::finish_copy(conn)?;
-        std::fs::rename(&partial, into).map_err(|source| StoreError::File { path: into.to_owned(), source })
+        std::fs::rename(&partial, into).map_err(|cause| StoreError::File { path: into.to_owned(), cause })
     };
     let copied = copied.await;
     if copied.is_err() {
@@ -36,7 +36,7 @@ pub async fn restore(backup: &Path, url: &str) -> Result<()> {
     db::check_file(backup)?;
     let copied = db::copy_file(backup, &partial).await.and_then(|()| {
         db::finish_copy(db::open_copy(&partial)?)?;
-        std::fs::rename(&partial, &into).map_err(|source| StoreError::File { path: into.clone(), source })
+        std::fs::rename(&partial, &into).map_err(|cause| StoreError::File { path: into.clone(), cause })
     });
     if copied.is_err() {
         let _ = std::fs::remove_file(&partial);
@@ -56,11 +56,11 @@ fn must_be_new(path: &Path) -> Result<()> {
     let logs = ["-wal", "-shm", "-journal"].map(|ending| with_ending(path, ending));
     for path in std::iter::once(path.to_owned()).chain(logs) {
         if path.exists() {
-            let source = std::io::Error::new(
+            let cause = std::io::Error::new(
                 std::io::ErrorKind::AlreadyExists,
                 "is there already; move it away, nothing is overwritten",
             );
-            return Err(StoreError::File { path, source });
+            return Err(StoreError::File { path, cause });
         }
     }
     Ok(())

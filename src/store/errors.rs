@@ -52,12 +52,12 @@ pub enum StoreError {
     #[error("{0}")]
     Schema(String),
     /// The file or its folder cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why; part of the message, and so no source of it.
+        cause: std::io::Error,
     },
 }
 

@@ -1,5 +1,6 @@
 //! Backup and restore, moving to another database, and databases of versions before this one.
 
+use std::process::Command;
 use std::time::Duration;
 
 use hookrun::model::clock::Clock;
@@ -237,4 +238,18 @@ async fn bodies_and_checks_of_the_step_before_packs_are_still_there() {
     let checks = "SELECT group_concat(sha || name || aggregate || outcome || seen_at, ' ') FROM checks";
     let checks: String = conn.query_row(checks, [], |row| row.get(0)).unwrap();
     assert_eq!(checks, "newb1success900 olda0failure1");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "[codegen]\nbase_url = \"http://127.0.0.1:9\"\norg_id = 1\ntoken = \"a-token-that-is-not-used\"\n\
+        [rules]\npath = \"rules.toml\"\n[sources.github]\nkind = \"github\"\nsecrets = [\"a-secret-that-is-not-used\"]\n";
+    std::fs::write(folder.path().join("hookrun.toml"), settings).unwrap();
+    std::fs::write(folder.path().join("rules.toml"), "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookrun"));
+    let out = command.args(["restore", "gone.db", "--config", "hookrun.toml"]).current_dir(&folder).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert!(!out.status.success() && said.contains("gone.db"), "{said}");
+    assert_eq!(said.matches("not found").count(), 1, "{said}");
 }

@@ -50,8 +50,8 @@ pub(in crate::store) fn check_file(path: &Path) -> Result<()> {
 
 fn reading(path: &Path) -> Result<Connection> {
     if !path.is_file() {
-        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(StoreError::File { path: PathBuf::from(path), source });
+        let cause = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(StoreError::File { path: PathBuf::from(path), cause });
     }
     Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }

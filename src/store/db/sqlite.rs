@@ -42,7 +42,7 @@ pub(super) fn path_of(url: &str) -> Option<PathBuf> {
 pub(in crate::store) fn own(path: &Path) -> Result<File> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| StoreError::File { path, source }
+        move |cause| StoreError::File { path, cause }
     };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
@@ -54,7 +54,7 @@ pub(in crate::store) fn own(path: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Owned { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StoreError::File { path: name, source }),
+        Err(TryLockError::Error(cause)) => Err(StoreError::File { path: name, cause }),
     }
 }
 
