@@ -78,6 +78,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     pages.add_filter("web", words::web);
     pages.add_filter("plain", words::plain);
     pages.add_filter("query", words::query);
+    pages.add_filter("said", |value: minijinja::Value| words::said(&value));
     Ok(pages)
 }
 
