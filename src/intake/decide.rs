@@ -62,11 +62,7 @@ impl Intake {
             subjects,
             checks,
             resets,
-            on_stale: Vec::new(),
-            verdicts: Vec::new(),
-            requests: Vec::new(),
-            outcome: DeliveryOutcome::Unmatched,
-            reason: String::new(),
+            ..Acceptance::default()
         };
         if let Some(place) = acceptance.events.iter().find_map(|event| foreign_place(door, event)) {
             acceptance.reason =

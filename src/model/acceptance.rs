@@ -9,7 +9,7 @@ use super::policy::OnStale;
 use super::subject::{CheckUpdate, SubjectUpdate};
 
 /// A verified delivery with everything that is to be committed with it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acceptance {
     /// Our id for the delivery.
     pub id: String,

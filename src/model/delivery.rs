@@ -29,7 +29,7 @@ impl SourceKind {
 }
 
 /// What became of a delivery as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryOutcome {
     /// At least one rule made or joined a job.
@@ -39,6 +39,7 @@ pub enum DeliveryOutcome {
     /// A host's hello.
     Ping,
     /// Understood; no rule wanted it.
+    #[default]
     Unmatched,
     /// Verified JSON that we could not make sense of; kept with the reason.
     NotUnderstood,

@@ -33,9 +33,8 @@ pub(super) async fn group(
     }
     let due = if learnt.woken || acts { Some(now) } else { jobs.first_due() };
     jobs.write(tx, now).await?;
-    let packs = Packed::of(group, packs);
-    write_deliveries(tx, group, &accepted, &packs).await?;
-    write_bodies(tx, &packs).await?;
+    write_deliveries(tx, group, &accepted, packs).await?;
+    write_bodies(tx, packs).await?;
     Ok((accepted, due))
 }
 
@@ -137,37 +136,11 @@ fn outcome(acceptance: &Acceptance, jobs: usize) -> (DeliveryOutcome, String) {
     }
 }
 
-/// A pack with what its row says beside it.
-struct Packed<'g> {
-    pack: &'g Pack<'g>,
-    /// Of its deliveries, by id.
-    first: &'g str,
-    last: &'g str,
-    received_at: Timestamp,
-}
-
-impl<'g> Packed<'g> {
-    fn of(group: &'g [Prepared], packs: &'g [Pack<'g>]) -> Vec<Self> {
-        let described = packs.iter().filter_map(|pack| {
-            let members = || pack.members.iter().filter_map(|(at, _)| group.get(*at)).map(|it| &it.acceptance);
-            let ids = || members().map(|it| it.id.as_str());
-            let received_at = members().map(|it| it.received_at).max()?;
-            Some(Self { pack, first: ids().min()?, last: ids().max()?, received_at })
-        });
-        described.collect()
-    }
-}
-
-async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted], packs: &[Packed<'_>]) -> Result<()> {
-    let mut places: Vec<_> = group.iter().map(|it| (it.acceptance.id.as_str(), 0)).collect();
-    for Packed { pack, first, .. } in packs {
-        for (member, at) in &pack.members {
-            places[*member] = (*first, *at);
-        }
-    }
-    let mut rows: Vec<_> = group.iter().zip(accepted).zip(places).collect();
-    // Each row is then written behind the last.
-    rows.sort_unstable_by_key(|((it, _), _)| it.acceptance.id.as_str());
+async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted], packs: &[Pack<'_>]) -> Result<()> {
+    let row = |first, (member, at): &(usize, usize)| Some((group.get(*member)?, accepted.get(*member)?, first, *at));
+    // In the order of their ids, as far as packs are: each row is then written behind the last.
+    let rows: Vec<_> =
+        packs.iter().flat_map(|pack| pack.members.iter().filter_map(|member| row(pack.first, member))).collect();
     let files_later = !tx.is_postgres();
     for run in runs(&rows) {
         let mut query = many(
@@ -177,7 +150,7 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
             19,
             "",
         );
-        for ((Prepared { acceptance, size, .. }, accepted), (pack, at)) in run {
+        for (Prepared { acceptance, size, .. }, accepted, pack, at) in run {
             let event = acceptance.events.first();
             query = query
                 .bind(&acceptance.id)
@@ -205,15 +178,15 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
     Ok(())
 }
 
-async fn write_bodies(tx: &mut Tx, packs: &[Packed<'_>]) -> Result<()> {
+async fn write_bodies(tx: &mut Tx, packs: &[Pack<'_>]) -> Result<()> {
     for run in runs(packs) {
         let mut query = many("INSERT INTO bodies (delivery, received_at, headers, body, last)", run.len(), 5, "");
-        for Packed { pack, first, last, received_at } in run {
+        for Pack { first, last, received_at, headers, block, .. } in run {
             query = query
                 .bind(*first)
                 .bind(received_at.0)
-                .bind(&pack.headers)
-                .bind(&*pack.block)
+                .bind(headers)
+                .bind(&**block)
                 .bind(Some(*last).filter(|last| last != first));
         }
         query.execute(tx).await?;

@@ -16,6 +16,7 @@ use super::db::{Conn, Row, query};
 use super::errors::{Result, StoreError};
 use super::rows;
 use super::writer::Prepared;
+use crate::model::clock::Timestamp;
 
 /// Bytes in one pack, at most, before it is packed. Larger bodies are packed alone, by who accepts them.
 pub(super) const PACK: usize = 128 * 1024;
@@ -35,8 +36,13 @@ pub(super) enum Body {
 /// A row of bodies: those of one delivery or of several.
 #[derive(Debug)]
 pub(super) struct Pack<'g> {
-    /// The deliveries, by their places in the group, and where the body of each begins.
+    /// The deliveries by their places in the group, in the order of their ids, and where the body of each begins.
     pub(super) members: Vec<(usize, usize)>,
+    /// The ids of the first and the last of them.
+    pub(super) first: &'g str,
+    pub(super) last: &'g str,
+    /// When the youngest arrived.
+    pub(super) received_at: Timestamp,
     /// The headers of a body that is alone; empty where they stand with the bodies.
     pub(super) headers: String,
     /// What is stored.
@@ -68,10 +74,10 @@ impl Packer {
         for (at, Prepared { acceptance, body, .. }) in members {
             let headers = rows::to_json(&acceptance.headers);
             match body {
-                Body::Packed(block) => packs.push(Pack { members: vec![(at, 0)], headers, block: block.into() }),
+                Body::Packed(block) => packs.extend(Pack::of(group, vec![(at, 0)], headers, block.into())),
                 Body::Plain(body) => {
                     if !self.text.is_empty() && self.text.len() + headers.len() + body.len() > PACK {
-                        packs.push(self.finish());
+                        packs.extend(self.finish(group));
                     }
                     self.members.push((at, self.text.len()));
                     self.text.extend_from_slice(&(headers.len() as u32).to_le_bytes());
@@ -80,13 +86,15 @@ impl Packer {
                 }
             }
         }
-        if !self.members.is_empty() {
-            packs.push(self.finish());
-        }
+        packs.extend(self.finish(group));
         packs
     }
 
-    fn finish(&mut self) -> Pack<'static> {
+    /// What has been gathered; nothing, if nothing has.
+    fn finish<'g>(&mut self, group: &'g [Prepared]) -> Option<Pack<'g>> {
+        if self.members.is_empty() {
+            return None;
+        }
         let table = self.table.get_or_insert_with(CompressTable::large);
         self.room.resize(block::get_maximum_output_size(self.text.len()).max(self.room.len()), 0);
         // There is room for the largest; should there be none, it is packed all the same.
@@ -96,7 +104,16 @@ impl Packer {
             None => block::compress_prepend_size(&self.text),
         };
         self.text.clear();
-        Pack { members: std::mem::take(&mut self.members), headers: String::new(), block: block.into() }
+        Pack::of(group, std::mem::take(&mut self.members), String::new(), block.into())
+    }
+}
+
+impl<'g> Pack<'g> {
+    fn of(group: &'g [Prepared], members: Vec<(usize, usize)>, headers: String, block: Cow<'g, [u8]>) -> Option<Self> {
+        let deliveries = || members.iter().filter_map(|(at, _)| group.get(*at)).map(|it| &it.acceptance);
+        let (first, last) = (&deliveries().next()?.id, &deliveries().last()?.id);
+        let received_at = deliveries().map(|it| it.received_at).max()?;
+        Some(Self { members, first, last, received_at, headers, block })
     }
 }
 
@@ -156,29 +173,12 @@ fn corrupt(detail: impl std::fmt::Display) -> StoreError {
 mod tests {
     use super::*;
     use crate::model::acceptance::Acceptance;
-    use crate::model::clock::Timestamp;
-    use crate::model::delivery::DeliveryOutcome;
 
     fn delivery(at: usize, size: usize) -> Prepared {
         let acceptance = Acceptance {
             id: format!("d{at}"),
-            source: String::new(),
-            secret_label: String::new(),
-            sender_id: None,
-            body_sha256: String::new(),
-            body: Bytes::new(),
             headers: vec![("x-github-delivery".to_owned(), format!("{at}"))],
-            received_at: Timestamp(0),
-            native: String::new(),
-            events: Vec::new(),
-            subjects: Vec::new(),
-            checks: Vec::new(),
-            resets: Vec::new(),
-            on_stale: Vec::new(),
-            verdicts: Vec::new(),
-            requests: Vec::new(),
-            outcome: DeliveryOutcome::Unmatched,
-            reason: String::new(),
+            ..Acceptance::default()
         };
         let body: Vec<u8> = (0..size).map(|n| ((n * n / 7 + at) % 251) as u8).collect();
         Prepared { acceptance, size, body: Body::Plain(body.into()) }

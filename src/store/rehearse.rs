@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::bodies::Body;
+use super::bodies::{Body, Packer};
 use super::db::query;
 use super::errors::Result;
 use super::writer::Prepared;
@@ -14,8 +14,9 @@ impl Store {
     pub async fn rehearse(&self, acceptance: Acceptance) -> Result<Accepted> {
         let mut tx = self.inner.db.begin().await?;
         let size = acceptance.body.len();
-        let prepared = Prepared { acceptance, size, body: Body::Plain(Bytes::new()) };
-        let (mut accepted, _) = accept::group(&mut tx, &[prepared], &[], self.inner.clock.now()).await?;
+        let group = [Prepared { acceptance, size, body: Body::Plain(Bytes::new()) }];
+        let packs = Packer::default().pack(&group);
+        let (mut accepted, _) = accept::group(&mut tx, &group, &packs, self.inner.clock.now()).await?;
         tx.rollback().await;
         Ok(accepted.remove(0))
     }

@@ -141,22 +141,22 @@ impl Store {
     /// looked at each time, by their key, and the next part the next time.
     async fn forget_checks(&self, before: i64) -> Result<u64> {
         let mut gone = 0;
+        let mut place = self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for _ in 0..LOOKS {
-            let last = self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let mut conn = self.inner.db.read().await?;
             let found = query(
                 "SELECT host, repo, sha, name, aggregate, seen_at FROM checks \
                  WHERE (host, repo, sha, name, aggregate) > ($1, $2, $3, $4, $5) \
                  ORDER BY host, repo, sha, name, aggregate LIMIT $6",
             );
-            let found = bind_check(found, &last).bind(ROWS).fetch_all(&mut conn).await?;
+            let found = bind_check(found, &place).bind(ROWS).fetch_all(&mut conn).await?;
             drop(conn);
-            let (mut old, mut next) = (Vec::new(), CheckKey::default());
+            let mut old = Vec::new();
             for row in &found {
                 let text = |column| row.try_get::<String>(column);
-                next = (text("host")?, text("repo")?, text("sha")?, text("name")?, row.try_get("aggregate")?);
+                place = (text("host")?, text("repo")?, text("sha")?, text("name")?, row.try_get("aggregate")?);
                 if row.try_get::<i64>("seen_at")? < before {
-                    old.push(next.clone());
+                    old.push(place.clone());
                 }
             }
             if !old.is_empty() {
@@ -171,13 +171,12 @@ impl Store {
                 }
                 tx.commit().await?;
             }
-            let ended = found.len() < ROWS as usize;
-            let place = if ended { CheckKey::default() } else { next };
-            *self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner) = place;
-            if ended {
+            if found.len() < ROWS as usize {
+                place = CheckKey::default();
                 break;
             }
         }
+        *self.inner.swept_checks.lock().unwrap_or_else(PoisonError::into_inner) = place;
         Ok(gone)
     }
 

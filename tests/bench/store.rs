@@ -16,7 +16,6 @@ use bytes::Bytes;
 use hookrun::model::acceptance::Acceptance;
 use hookrun::model::clock::{Clock, SystemClock, Timestamp};
 use hookrun::model::decision::{Ruling, Verdict};
-use hookrun::model::delivery::DeliveryOutcome;
 use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
@@ -111,14 +110,8 @@ fn delivery(n: u64, now: Timestamp) -> Acceptance {
         received_at: now,
         native: "github:check_run.completed".to_owned(),
         events: vec![event(n)],
-        subjects: Vec::new(),
-        checks: Vec::new(),
-        resets: Vec::new(),
-        on_stale: Vec::new(),
-        verdicts: Vec::new(),
-        requests: Vec::new(),
-        outcome: DeliveryOutcome::Unmatched,
         reason: "no rule wants it".to_owned(),
+        ..Acceptance::default()
     }
 }
 

@@ -338,29 +338,14 @@ async fn a_refused_token_stops_every_class() {
 }
 
 #[tokio::test]
-async fn an_answer_without_calls_left_stops_its_class_until_the_reset() {
-    for (headers, seconds) in [
-        ("ratelimit: \"default\";r=0;t=12\r\n", 12),
-        ("x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
-        ("x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 99999999\r\n", 600),
-        ("x-ratelimit-remaining: 0\r\n", 30),
-        ("x-ratelimit-remaining: 1\r\nx-ratelimit-reset: 9\r\n", 0),
-        ("x-ratelimit-remaining: no\r\n", 0),
-    ] {
-        let (address, _requests) = canned(answer("200 OK", headers, r#"{"id": 1}"#)).await;
-        let Door { codegen, store, clock, .. } = &door(address, ClassLimits::default()).await;
-        codegen.get_run(1).await.unwrap();
-        let freezes = store.freezes().await.unwrap();
-        let until = freezes.iter().map(|freeze| (freeze.class, freeze.until.since(clock.now()).as_secs()));
-        let wanted: Vec<_> = (seconds > 0).then_some((CallClass::Standard, seconds)).into_iter().collect();
-        assert_eq!(until.collect::<Vec<_>>(), wanted, "{headers}");
-        assert_eq!(codegen.get_run(1).await.is_ok(), seconds == 0, "{headers}");
-    }
-}
-
-#[tokio::test]
-async fn a_failure_without_calls_left_or_that_asks_to_wait_stops_its_class_too() {
+async fn an_answer_without_calls_left_or_that_asks_to_wait_stops_its_class_until_then() {
     for (status, headers, seconds) in [
+        ("200 OK", "ratelimit: \"default\";r=0;t=12\r\n", 12),
+        ("200 OK", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
+        ("200 OK", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 99999999\r\n", 600),
+        ("200 OK", "x-ratelimit-remaining: 0\r\n", 30),
+        ("200 OK", "x-ratelimit-remaining: 1\r\nx-ratelimit-reset: 9\r\n", 0),
+        ("200 OK", "x-ratelimit-remaining: no\r\n", 0),
         ("404 Not Found", "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: 9\r\n", 9),
         ("500 Internal Server Error", "ratelimit: \"default\";r=0;t=12\r\n", 12),
         ("503 Service Unavailable", "retry-after: 20\r\n", 20),
@@ -368,13 +353,16 @@ async fn a_failure_without_calls_left_or_that_asks_to_wait_stops_its_class_too()
         ("503 Service Unavailable", "", 0),
         ("500 Internal Server Error", "retry-after: 20\r\n", 0),
     ] {
-        let (address, _requests) = canned(answer(status, headers, "")).await;
+        let (address, _requests) = canned(answer(status, headers, r#"{"id": 1}"#)).await;
         let Door { codegen, store, clock, .. } = &door(address, ClassLimits::default()).await;
-        codegen.get_run(1).await.unwrap_err();
+        assert_eq!(codegen.get_run(1).await.is_ok(), status == "200 OK", "{status} {headers}");
         let freezes = store.freezes().await.unwrap();
         let until = freezes.iter().map(|freeze| (freeze.class, freeze.until.since(clock.now()).as_secs()));
         let wanted: Vec<_> = (seconds > 0).then_some((CallClass::Standard, seconds)).into_iter().collect();
         assert_eq!(until.collect::<Vec<_>>(), wanted, "{status} {headers}");
+        let again = codegen.get_run(1).await;
+        assert_eq!(matches!(again, Err(CallError::NoSlot { .. })), seconds > 0, "{status} {headers}");
+        assert_eq!(again.is_ok(), seconds == 0 && status == "200 OK", "{status} {headers}");
     }
 }
 

@@ -15,7 +15,7 @@ use hookrun::model::access::{AccessToken, Role};
 use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::Clock;
 use hookrun::model::decision::{GateRecord, Ruling, Verdict};
-use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
+use hookrun::model::delivery::SourceKind;
 use hookrun::model::event::{Event, Kind, Subject};
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
@@ -121,18 +121,13 @@ impl World {
             sender_id: Some(HOSTILE.to_owned()),
             body_sha256: "ab".repeat(32),
             body: Bytes::from_static(b"{}"),
-            headers: Vec::new(),
             received_at: self.clock.now(),
             native: format!("github:{HOSTILE}"),
             events: vec![event],
-            subjects: Vec::new(),
-            checks: Vec::new(),
-            resets: Vec::new(),
-            on_stale: Vec::new(),
             verdicts,
             requests,
-            outcome: DeliveryOutcome::Unmatched,
             reason: format!("nobody waits for this {HOSTILE}"),
+            ..Acceptance::default()
         }
     }
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use hookrun::model::acceptance::{Acceptance, Accepted};
 use hookrun::model::clock::Clock;
 use hookrun::model::decision::{Ruling, Verdict};
-use hookrun::model::delivery::DeliveryOutcome;
 use hookrun::model::event::{Event, Kind, Subject};
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
@@ -70,21 +69,14 @@ impl House {
             id: new_id(now),
             source: "github".into(),
             secret_label: "main".into(),
-            sender_id: None,
             body_sha256: "00".repeat(32),
             body: Bytes::from_static(b"{\"a\":1}"),
             headers: vec![("x-github-event".into(), "check_run".into())],
             received_at: now,
             native: event.native.clone(),
             events: vec![event],
-            subjects: Vec::new(),
-            checks: Vec::new(),
-            resets: Vec::new(),
-            on_stale: Vec::new(),
-            verdicts: Vec::new(),
-            requests: Vec::new(),
-            outcome: DeliveryOutcome::Unmatched,
             reason: "no rule wants it".into(),
+            ..Acceptance::default()
         }
     }
 

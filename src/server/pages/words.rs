@@ -1,6 +1,5 @@
 //! How the pages spell times, numbers, states and addresses.
 
-use minijinja::value::ValueKind;
 use minijinja::{State, Value};
 
 use crate::model::clock::Timestamp;
@@ -62,19 +61,9 @@ pub(super) fn plain(word: &str) -> String {
     word.replace('_', " ")
 }
 
-/// A value of a record as people read it: yes or no, a text as it is, the parts of a list, the names of a map with their values.
+/// A value of a record as `hookrun why` and the other commands spell it.
 pub(super) fn said(value: &Value) -> String {
-    let parts = |join: fn(&Value, &Value) -> String| {
-        let Ok(keys) = value.try_iter() else { return value.to_string() };
-        keys.map(|key| join(value, &key)).collect::<Vec<_>>().join(", ")
-    };
-    match value.kind() {
-        ValueKind::Bool => if value.is_true() { "yes" } else { "no" }.to_owned(),
-        ValueKind::Map => parts(|map, key| format!("{} {}", said(key), said(&map.get_item(key).unwrap_or_default()))),
-        ValueKind::Seq => parts(|_, part| said(part)),
-        ValueKind::None | ValueKind::Undefined => "none".to_owned(),
-        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
-    }
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A text as a part of an address's query.
@@ -90,14 +79,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_records_are_spelt_for_people() {
-        let said = |value: serde_json::Value| said(&Value::from(Serde(value)));
-        assert_eq!(said(json!({"closed": true, "head": false})), "closed yes, head no");
-        assert_eq!(
-            said(json!([{"budget": "rule:fix", "limit": 50}, {"budget": "all", "limit": 9}])),
-            "budget rule:fix, limit 50, budget all, limit 9"
-        );
-        assert_eq!(said(json!(["a", 1, null])), "a, 1, none");
-        assert_eq!((said(json!("x, y")), said(json!(2.5))), ("x, y".to_owned(), "2.5".to_owned()));
+    fn values_of_records_are_spelt_as_the_commands_spell_them() {
+        for value in [json!({"closed": true, "head": [1, 2.5, null]}), json!("x \"y\""), json!(false)] {
+            assert_eq!(said(&Value::from(Serde(value.clone()))), value.to_string());
+        }
     }
 }

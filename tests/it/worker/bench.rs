@@ -10,7 +10,7 @@ use hookrun::codegen::{Codegen, CodegenOptions};
 use hookrun::model::acceptance::Acceptance;
 use hookrun::model::clock::{Clock, Timestamp};
 use hookrun::model::decision::{Ruling, Verdict};
-use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
+use hookrun::model::delivery::SourceKind;
 use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
@@ -377,21 +377,15 @@ pub(crate) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
             id: new_id(now),
             source: source.to_owned(),
             secret_label: "1".to_owned(),
-            sender_id: None,
             body_sha256: "00".repeat(32),
             body: body.into(),
             headers: vec![("content-type".to_owned(), content_type.to_owned())],
             received_at: now,
             native: event.native.clone(),
             events: vec![event],
-            subjects: Vec::new(),
-            checks: Vec::new(),
-            resets: Vec::new(),
-            on_stale: Vec::new(),
             verdicts: vec![verdict],
             requests: vec![(0, request)],
-            outcome: DeliveryOutcome::Unmatched,
-            reason: String::new(),
+            ..Acceptance::default()
         })
         .await
         .unwrap();
