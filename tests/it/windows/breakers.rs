@@ -179,7 +179,10 @@ async fn a_used_up_plan_holds_back_what_starts_runs_and_nothing_else() {
     bench.sandbox.clear_faults();
     bench.advance(1);
     bench.release().await;
-    assert_eq!((open(&bench).await, bench.calls(Call::Create).len()), (Vec::new(), asked + 1));
+    // (A tick looks again while something moves: the rest may follow in the same one if the answer is quick.)
+    let asked_now = bench.calls(Call::Create).len();
+    assert!([asked + 1, asked + 10].contains(&asked_now), "{asked_now}");
+    assert!(open(&bench).await.is_empty());
     bench.release().await;
     assert_eq!(bench.calls(Call::Create).len(), asked + 10, "as many as the window lets through");
     bench.advance(60);
