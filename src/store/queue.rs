@@ -95,7 +95,7 @@ const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
      WHERE (SELECT MIN(queued_due) FROM jobs WHERE queued_due IS NOT NULL) <= $1 UNION ALL \
      SELECT (SELECT MIN(j.queued_lane) FROM jobs j WHERE j.queued_lane > walk.lane) FROM walk \
      WHERE walk.lane IS NOT NULL), \
-     heads (id) AS (SELECT (SELECT j.id FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
+     heads (place) AS (SELECT (SELECT j.{PLACE} FROM jobs j WHERE j.queued_lane = walk.lane AND j.queued_due <= $1 \
      AND (j.action IN ('tell', 'ban', 'unban') {LOOSE} OR NOT EXISTS (SELECT 1 FROM jobs a WHERE a.busy = j.context)) \
      AND (j.action IN ('ban', 'unban') OR NOT EXISTS (SELECT 1 FROM pauses p WHERE p.scope = 'subject' \
      AND p.name IN (j.subject, j.context) AND (p.until_at IS NULL OR p.until_at > $1))) \
@@ -103,17 +103,18 @@ const HEADS: &str = "WITH RECURSIVE walk (lane) AS ( \
 
 /// Which heads are candidates, and in which order: not those of a paused lane; by priority, to which waiting adds up to
 /// that of people and no further, so that they need not wait for the whole backlog of a bad day; then lanes in turns.
-const FAIR: &str = "LEFT JOIN lanes l ON l.lane = j.lane WHERE j.id IN (SELECT id FROM heads) \
+const FAIR: &str = "LEFT JOIN lanes l ON l.lane = j.lane WHERE j.{PLACE} IN (SELECT place FROM heads) \
      AND (j.action IN ('ban', 'unban') OR NOT EXISTS (SELECT 1 FROM pauses p WHERE (p.until_at IS NULL OR p.until_at > $1) \
      AND (p.scope = 'all' OR (p.scope = 'rule' AND p.name = j.rule) OR (p.scope = 'repo' AND p.name = j.repo) \
      OR (p.scope = 'source' AND p.name = j.source)))) \
      ORDER BY CASE WHEN ($1 - j.due_at) / $2 < j.priority THEN j.priority - ($1 - j.due_at) / $2 ELSE 0 END, COALESCE(l.served_at, 0), j.due_at, j.id LIMIT $3";
 
-/// [`HEADS`] where so many rules, bound from `$4` on, allow more than one unfinished run on a context.
-fn heads(loose: usize) -> String {
+/// The statement for the candidates, where rows are found by their `place` and so many rules, bound from `$4` on, allow more
+/// than one unfinished run on a context.
+fn candidates(place: &str, loose: usize) -> String {
     let names: Vec<String> = (4..4 + loose).map(|at| format!("${at}")).collect();
     let more = if names.is_empty() { String::new() } else { format!("OR j.rule IN ({})", names.join(", ")) };
-    HEADS.replace("{LOOSE}", &more)
+    format!("{HEADS} {} {FAIR}", rows::JOB).replace("{LOOSE}", &more).replace("{PLACE}", place)
 }
 
 /// Lets all jobs be asked again that a gate had set aside.
@@ -134,12 +135,11 @@ impl Store {
     /// gains a class for every half hour that it waits, up to that of people; then lanes in turns; then by time. `loose` names the rules that
     /// allow more than one unfinished run on a context: their jobs are candidates though one is under way.
     pub async fn candidates(&self, limit: u32, loose: &[String]) -> Result<Vec<Job>> {
-        let mut conn = self.inner.db.read().await?;
+        let mut conn = self.inner.db.read_warm().await?;
         let now = self.inner.clock.now();
         self.inner.looked_at.store(now.0, Ordering::Relaxed);
         self.inner.looks_at.store(i64::MAX, Ordering::SeqCst);
-        let sql = format!("{} {} {FAIR}", heads(loose.len()), rows::JOB);
-        let query = query(sql).bind(now.0).bind(AGE.as_millis() as i64);
+        let query = query(candidates(conn.place_of_rows(), loose.len())).bind(now.0).bind(AGE.as_millis() as i64);
         let query = loose.iter().fold(query.bind(i64::from(limit)), Query::bind);
         let found = query.fetch_all(&mut conn).await?;
         found.iter().map(rows::job).collect()
@@ -402,8 +402,8 @@ mod tests {
     #[tokio::test]
     async fn heads_are_found_by_the_indexes_of_lanes_and_busy_subjects() {
         let (_folder, mut conn) = db::empty().await;
-        let explain = format!("EXPLAIN QUERY PLAN {} SELECT id FROM heads", super::heads(0));
-        let rows = query(explain).bind(0_i64).fetch_all(&mut conn).await.unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", super::candidates(conn.place_of_rows(), 0));
+        let rows = query(explain).bind(0_i64).bind(1_i64).bind(1_i64).fetch_all(&mut conn).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
         let jobs = plan.iter().filter(|step| step.contains("INDEX jobs_")).collect::<Vec<_>>();
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_lanes")).count(), 3, "{plan:#?}");

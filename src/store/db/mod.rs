@@ -12,12 +12,13 @@ mod tx;
 mod value;
 
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::errors::{Result, StoreError};
 
@@ -121,16 +122,26 @@ impl Database {
 
     /// Begins a write. There is one at a time, of all processes: what it reads stays so until it ends.
     pub(super) async fn begin(&self) -> Result<Tx> {
+        tx::begin(self.writing().await?, self.told.clone()).await
+    }
+
+    async fn writing(&self) -> Result<OwnedMutexGuard<Conn>> {
         let mut conn = Arc::clone(&self.writer).lock_owned().await;
         if conn.lost {
             *conn = self.address.writer().await?;
         }
-        tx::begin(conn, self.told.clone()).await
+        Ok(conn)
     }
 
     /// A connection for reading, as soon as one is free.
     pub(super) async fn read(&self) -> Result<Reader> {
         readers::acquire(&self.readers).await
+    }
+
+    /// The same for a question that goes through hundreds of pages, again and again: in a file only the connection that
+    /// writes still knows them when something was written. Nobody writes meanwhile.
+    pub(super) async fn read_warm(&self) -> Result<Warm> {
+        Ok(if self.is_shared() { Warm::Reader(self.read().await?) } else { Warm::Writer(self.writing().await?) })
     }
 
     /// Listens to what other processes commit, if there can be any.
@@ -156,6 +167,33 @@ impl Database {
         };
         conn.link = Link::Closed;
         folded
+    }
+}
+
+/// A connection for [`Database::read_warm`].
+#[derive(Debug)]
+pub(super) enum Warm {
+    Writer(OwnedMutexGuard<Conn>),
+    Reader(Reader),
+}
+
+impl Deref for Warm {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        match self {
+            Self::Writer(conn) => conn,
+            Self::Reader(conn) => conn,
+        }
+    }
+}
+
+impl DerefMut for Warm {
+    fn deref_mut(&mut self) -> &mut Conn {
+        match self {
+            Self::Writer(conn) => conn,
+            Self::Reader(conn) => conn,
+        }
     }
 }
 
@@ -215,6 +253,11 @@ impl Conn {
     /// Whether it is PostgreSQL that answers.
     pub(super) fn is_postgres(&self) -> bool {
         matches!(self.link, Link::Postgres(_))
+    }
+
+    /// The column by which a row is found with the fewest pages, within one statement.
+    pub(super) fn place_of_rows(&self) -> &'static str {
+        if self.is_postgres() { "id" } else { "rowid" }
     }
 
     fn noted<T>(&mut self, done: Result<T>) -> Result<T> {

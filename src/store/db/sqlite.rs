@@ -19,16 +19,17 @@ const STATEMENTS: usize = 512;
 /// How long a reader waits for a file that somebody holds; in WAL mode only who opens or repairs it does.
 const READER_WAITS: Duration = Duration::from_millis(500);
 
-/// What every connection is told. FULL: a commit returns when it is on the disk.
-const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -1000; PRAGMA temp_store = memory; \
+/// What every connection is told. FULL: a commit returns when it is on the disk. A small cache: who reads forgets it at every
+/// commit.
+const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -500; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
-/// Room for the pages by which a hundred lanes are walked among a million jobs.
-const READING: &str = "PRAGMA query_only = 1; PRAGMA cache_size = -2000;";
+const READING: &str = "PRAGMA query_only = 1;";
 
 /// The log is folded behind the commits; only when it has grown all the same, because commits never paused, one of them
-/// folds what is left. Room for the pages that every group of deliveries touches; after a burst the log gives its space back.
-const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -1000; \
+/// folds what is left. Room for the pages that every group of deliveries touches, and for those by which a hundred lanes are
+/// walked among a million jobs; after a burst the log gives its space back.
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 16000; PRAGMA cache_size = -1500; \
     PRAGMA journal_size_limit = 67108864;";
 
 /// The file of `sqlite:PATH`.
