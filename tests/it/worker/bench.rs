@@ -208,6 +208,12 @@ impl Bench {
         self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
     }
 
+    /// Puts a queued job into the lane of those that people wait for.
+    pub(crate) async fn promote(&self, job: &str) {
+        let set = "priority = 0, lane = '0' || substr(lane, 2)";
+        self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
+    }
+
     /// Makes a queued job one that is to be said to the run of another, which is not known yet.
     pub(crate) async fn wait_for(&self, job: &str, other: &str) {
         let set = format!("follows = '{other}', target = NULL");

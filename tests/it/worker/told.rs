@@ -1,5 +1,6 @@
 //! Jobs that make no run: what is told to one, bans, set-up commands; and runs that several jobs follow.
 
+use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::Clock;
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::job::JobState;
@@ -639,4 +640,62 @@ async fn a_job_that_cannot_be_read_stops_nobody_behind_it() {
     bench.lose_body(&broken).await;
     bench.release().await;
     assert_eq!((bench.state(&broken).await, bench.state(&next).await), (JobState::Queued, JobState::Running));
+}
+
+#[tokio::test]
+async fn what_is_told_to_a_run_does_not_wait_behind_a_start_that_a_used_up_plan_holds_back() {
+    let bench = bench().await;
+    let first = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
+    bench.release().await;
+    let run = bench.find(&first).await.run.unwrap().id;
+    bench.advance(60);
+    follow(&bench).await;
+    let refused = Fault::Error { status: 402, when: When::Before };
+    bench.sandbox.faults([FaultRule::always(Call::Create, refused)]);
+    let starts = bench.jobs(3).await;
+    bench.release().await;
+    assert_eq!(bench.store.breakers().await.unwrap().len(), 1);
+    let tried = bench.calls(Call::Create).len();
+
+    // Of the same lane, and later.
+    bench.advance(120);
+    let tells = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
+    bench.release().await;
+    assert_eq!((bench.state(&tells).await, told(&bench, run, &tells)), (JobState::Running, 1));
+    assert_eq!(bench.calls(Call::Create).len(), tried);
+
+    // The starts go on being tried one at a time, and all go at once when somebody has paid.
+    bench.advance(1680);
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Create).len(), tried + 1);
+    bench.sandbox.clear_faults();
+    assert!(bench.store.release_breaker(BreakerKind::Billing).await.unwrap());
+    bench.release().await;
+    for job in &starts {
+        assert_eq!((bench.state(job).await, bench.runs_of(job).len()), (JobState::Running, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_a_person_waits_for_holds_back_no_follow_up_of_its_lane_either() {
+    let (bench, _, run) = {
+        let bench = Bench::new().await;
+        let job = bench.job().await;
+        bench.release().await;
+        let run = bench.find(&job).await.run.unwrap().id;
+        bench.advance(60);
+        follow(&bench).await;
+        (bench, job, run)
+    };
+    let refused = Fault::Error { status: 402, when: When::Before };
+    bench.sandbox.faults([FaultRule::always(Call::Create, refused)]);
+    let start = bench.job().await;
+    bench.promote(&start).await;
+    bench.release().await;
+    assert_eq!(bench.state(&start).await, JobState::Queued);
+    bench.advance(120);
+    let follow_up = follow_up(&bench, run).await;
+    bench.promote(&follow_up).await;
+    bench.release().await;
+    assert_eq!((bench.state(&follow_up).await, told(&bench, run, &follow_up)), (JobState::Running, 1));
 }
