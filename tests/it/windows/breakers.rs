@@ -12,7 +12,8 @@ use hookrun::sandbox::{Call, Fault, FaultRule, When};
 use hookrun::store::{CallId, Slot, Verdict};
 
 use crate::support::START;
-use crate::worker::bench::Bench;
+use crate::worker::bench::{self, Bench, Setting};
+use crate::worker::told::RULES as RESUMING;
 
 fn refusal(status: u16) -> Fault {
     Fault::Error { status, when: When::Before }
@@ -337,27 +338,30 @@ async fn an_operator_closes_a_breaker_and_the_same_answer_opens_it_again() {
 
 #[tokio::test]
 async fn a_breaker_survives_a_restart_and_its_probe_does_not() {
-    let bench = Bench::new().await;
-    bench.fault(Call::Create, refusal(402));
-    let job = bench.job().await;
-    bench.release().await;
-    let before = open(&bench).await;
-    bench.advance(600);
-    let bench = bench.restart().await;
-    assert_eq!(open(&bench).await, before);
-    bench.release().await;
-    assert_eq!(bench.calls(Call::Create).len(), 1);
-    bench.advance(1200);
-    // The probe is under way when the process ends.
-    let probe = bench.store.take_slots(CallClass::Create.charged(), "probe").await.unwrap();
-    assert!(matches!(probe, Slot::Taken(_)), "{probe:?}");
-    bench.release().await;
-    assert_eq!((bench.calls(Call::Create).len(), open(&bench).await[0].probing), (1, true));
-    let bench = bench.restart().await;
-    let breaker = open(&bench).await.remove(0);
-    assert!(!breaker.probing && breaker.until == bench.clock.now(), "{breaker:?}");
-    bench.release().await;
-    assert_eq!((bench.state(&job).await, open(&bench).await), (JobState::Running, Vec::new()));
+    // A start is waited for by its lane, or set aside if others of its lane may be told to a run.
+    for rules in [bench::RULES, RESUMING] {
+        let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
+        bench.fault(Call::Create, refusal(402));
+        let job = bench.job().await;
+        bench.release().await;
+        let before = open(&bench).await;
+        bench.advance(600);
+        let bench = bench.restart().await;
+        assert_eq!(open(&bench).await, before);
+        bench.release().await;
+        assert_eq!(bench.calls(Call::Create).len(), 1);
+        bench.advance(1200);
+        // The probe is under way when the process ends.
+        let probe = bench.store.take_slots(CallClass::Create.charged(), "probe").await.unwrap();
+        assert!(matches!(probe, Slot::Taken(_)), "{probe:?}");
+        bench.release().await;
+        assert_eq!((bench.calls(Call::Create).len(), open(&bench).await[0].probing), (1, true));
+        let bench = bench.restart().await;
+        let breaker = open(&bench).await.remove(0);
+        assert!(!breaker.probing && breaker.until == bench.clock.now(), "{breaker:?}");
+        bench.release().await;
+        assert_eq!((bench.state(&job).await, open(&bench).await), (JobState::Running, Vec::new()));
+    }
 }
 
 async fn denied(bench: &Bench, kind: BreakerKind, calls: u32) -> Vec<CallId> {

@@ -8,5 +8,5 @@ mod loops;
 mod reconcile;
 mod release;
 mod submit;
-mod told;
+pub(crate) mod told;
 mod windows;

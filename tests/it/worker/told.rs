@@ -13,7 +13,7 @@ use hookrun::store::{Look, Release, Released, StoreError};
 use super::bench::{Bench, Setting};
 
 /// Rules that tell the run of a context before they start one.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[rule]]
 name = "fix"
 on = ["ci.failed"]
