@@ -46,7 +46,9 @@ impl Intake {
         id: &str,
         now: Timestamp,
     ) -> Result<Decided, StoreError> {
-        let Understood { native, reading, events, subjects, checks, resets } = webhook::understand(delivery);
+        let Understood { native, reading, events, subjects, mut checks, resets } = webhook::understand(delivery);
+        // Most of what hosts tell is checks, each a row in a place of its own; only jobs of rules are ever held against them.
+        checks.retain(|check| rules.may_look_at(&check.repo));
         let mut rendered = Vec::new();
         let mut acceptance = Acceptance {
             id: id.to_owned(),

@@ -16,6 +16,8 @@ pub(super) struct Index {
     kinds: HashMap<Kind, Bucket>,
     natives: HashMap<String, Bucket>,
     globs: Bucket,
+    /// The repositories that rules look at, whatever happens there.
+    repos: Heads<()>,
 }
 
 #[derive(Debug, Default)]
@@ -46,8 +48,16 @@ impl Index {
                 let bucket = if exact { index.natives.entry(name.to_owned()).or_default() } else { &mut index.globs };
                 bucket.add(at, rule);
             }
+            for place in heads(&rule.repos) {
+                index.repos.under(place);
+            }
         }
         index
+    }
+
+    /// Whether any rule may look at a repository, whatever happens there.
+    pub(super) fn looks_at(&self, repo: &str) -> bool {
+        self.repos.of(repo).next().is_some()
     }
 
     /// The rules that may want the event, in their order.

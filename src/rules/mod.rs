@@ -185,6 +185,11 @@ impl RuleSet {
         !self.index.candidates(event).is_empty()
     }
 
+    /// Whether any rule may look at a repository, whatever happens there: from the index alone.
+    pub fn may_look_at(&self, repo: &str) -> bool {
+        self.index.looks_at(repo)
+    }
+
     /// Asks every rule whose `on` names the event, in the order of the files; where more than 32 rules wait for events of its
     /// kind, those whose `repos`, `projects` or `branches` cannot mean it are passed over without a verdict. `event` of a
     /// verdict is left at 0: the caller knows which event of the delivery it asked about.

@@ -12,7 +12,7 @@ use crate::store::errors::{Result, StoreError};
 
 /// How long commits gather in the log until it is folded. Short: the disk is busy for as long as much is folded at once, and
 /// commits wait for it.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// What folds the log of one file, until it is closed or dropped.
 #[derive(Debug)]

@@ -32,6 +32,29 @@ async fn a_hello_and_what_nobody_asked_for_and_what_makes_no_sense_are_kept_with
 }
 
 #[tokio::test]
+async fn checks_are_kept_of_repositories_that_a_rule_looks_at_whatever_it_asks_for() {
+    let rule = |repos: &str| {
+        format!(
+            "[[rule]]\nname = \"look\"\non = [\"push\"]\nrepos = [{repos}]\nprompt = \"look at {{{{ event.sha }}}}\"\n"
+        )
+    };
+    let green = check(1, &sha(1), Some("main"), "success");
+    assert_eq!(green["repository"]["full_name"], "acme/widgets");
+    for (repos, kept) in [
+        (r#""acme/widgets""#, true),
+        (r#""acme/*""#, true),
+        (r#""**""#, true),
+        (r#""other/*", "acme/wid*""#, true),
+        (r#""acme/widgets-2", "acme/other", "widgets""#, false),
+    ] {
+        let decided = Room::new(&rule(repos)).await.decided("check_run", &green).await;
+        assert_eq!(decided.checks.len(), usize::from(kept), "{repos}");
+        assert_eq!(decided.verdicts, [], "{repos}");
+        assert!(!decided.events.is_empty(), "{repos}");
+    }
+}
+
+#[tokio::test]
 async fn everything_is_counted_and_what_is_refused_leaves_nothing_else() {
     let (recorder, metrics) = Metrics::recorder().unwrap();
     let _here = metrics::set_default_local_recorder(&recorder);

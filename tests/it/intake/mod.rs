@@ -99,14 +99,19 @@ impl Room {
         self.send_by("repo-hook", event, body).await
     }
 
-    /// A GitHub event whose requests are altered before they are committed.
-    async fn altered(&self, event: &str, body: &Value, alter: impl FnOnce(&mut Acceptance)) -> Accepted {
+    /// What would be committed of a GitHub event.
+    async fn decided(&self, event: &str, body: &Value) -> Acceptance {
         let door = Door { spec: github("repo-hook"), repos: Places::new(&["**".to_owned()]).unwrap() };
         let body = body.to_string();
         let headers = signed(SourceKind::Github, event, body.as_bytes());
         let delivery = verify(&door.spec, &headers, &body.into(), NOW).unwrap();
         let now = self.house.clock.now();
-        let mut acceptance = self.intake.decide(&door, &delivery, &new_id(now), now).await.unwrap();
+        self.intake.decide(&door, &delivery, &new_id(now), now).await.unwrap()
+    }
+
+    /// A GitHub event whose requests are altered before they are committed.
+    async fn altered(&self, event: &str, body: &Value, alter: impl FnOnce(&mut Acceptance)) -> Accepted {
+        let mut acceptance = self.decided(event, body).await;
         alter(&mut acceptance);
         self.house.store.accept(acceptance).await.unwrap()
     }
