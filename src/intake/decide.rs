@@ -46,9 +46,11 @@ impl Intake {
         id: &str,
         now: Timestamp,
     ) -> Result<Decided, StoreError> {
-        let Understood { native, reading, events, subjects, mut checks, resets } = webhook::understand(delivery);
-        // Most of what hosts tell is checks, each a row in a place of its own; only jobs of rules are ever held against them.
+        let Understood { native, reading, events, subjects, mut checks, mut resets } = webhook::understand(delivery);
+        // Most of what hosts tell is checks, each a row in a place of its own, which nobody asks for where no rule looks.
         checks.retain(|check| rules.may_look_at(&check.repo));
+        // What is green there may be red by checks that are not known.
+        resets.retain(|reset| !matches!(reset, AttemptReset::Green { repo, .. } if !rules.may_look_at(repo)));
         let mut rendered = Vec::new();
         let mut acceptance = Acceptance {
             id: id.to_owned(),

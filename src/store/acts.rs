@@ -65,6 +65,7 @@ impl Store {
                 person: old.person.as_deref(),
                 priority: Priority::People,
                 action: old.action,
+                resumes: jobs::resumes(&mut tx, job).await?,
                 target: old.target,
                 follows: old.follows.as_deref(),
                 message: old.message.as_deref(),

@@ -56,6 +56,7 @@ impl Store {
             person: of.person.as_deref(),
             priority: Priority::People,
             action,
+            resumes: false,
             target: Some(run),
             // It does not hang on the life of the run: one that has ended may be asked for more.
             follows: None,

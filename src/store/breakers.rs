@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::futures::OwnedNotified;
 
+use super::Store;
 use super::calls::{self, CallId, Obstacles, Slot};
 use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
-use super::{Store, queue};
 use crate::model::breaker::{Breaker, BreakerKind};
 use crate::model::clock::Timestamp;
 use crate::model::limits::{CallClass, ClassLimits};
@@ -214,16 +214,13 @@ pub(super) async fn probe(tx: &mut Tx, breakers: &[Breaker], call: &CallId, now:
 
 /// Probes whose call has ended without a verdict, because their process died: the next one may go at once.
 async fn let_go(tx: &mut Tx, now: Timestamp) -> Result<()> {
-    let gone = query(
+    query(
         "UPDATE breakers SET probe = NULL, until_at = $1 WHERE probe IS NOT NULL AND until_at > $1 AND NOT EXISTS \
          (SELECT 1 FROM calls WHERE calls.id = breakers.probe AND calls.ended_at IS NULL)",
     )
     .bind(now.0)
     .execute(tx)
     .await?;
-    if gone > 0 {
-        queue::unpark(tx).await?;
-    }
     Ok(())
 }
 
@@ -320,9 +317,6 @@ impl Store {
                 _ => {}
             }
         }
-        if judged.closed.iter().any(|kind| !kind.stops_all()) {
-            queue::unpark(&mut tx).await?;
-        }
         if judged.is_empty() {
             tx.commit().await?;
         } else {
@@ -343,7 +337,6 @@ impl Store {
         // A person has seen to it: its waits begin anew.
         row.probes = 0;
         keep(&mut tx, &row).await?;
-        queue::unpark(&mut tx).await?;
         tx.commit_and_wake().await?;
         self.trip();
         Ok(true)

@@ -1,5 +1,7 @@
 //! The row of a job: how one is made, and how its state changes, checked every time.
 
+use std::collections::BTreeSet;
+
 use super::db::{Conn, Tx, many, query, runs};
 use super::errors::{Result, StoreError};
 use super::{rows, stale};
@@ -20,6 +22,8 @@ pub(super) struct NewJob<'a> {
     pub(super) person: Option<&'a str>,
     pub(super) priority: Priority,
     pub(super) action: Action,
+    /// Whether it is told to the newest run of its context, if there is one.
+    pub(super) resumes: bool,
     pub(super) target: Option<i64>,
     pub(super) follows: Option<&'a str>,
     pub(super) message: Option<&'a str>,
@@ -40,6 +44,9 @@ const WAKE: &str = "UPDATE jobs SET not_before = 0 WHERE id IN ( \
      SELECT p.id FROM jobs e CROSS JOIN jobs p WHERE e.id = $1 AND p.context = e.context AND p.not_before > 0 UNION \
      SELECT p.id FROM jobs e CROSS JOIN jobs p WHERE e.id = $1 AND p.person = e.person AND p.not_before > 0)";
 
+/// How the lane of a job of a rule that resumes ends; while there is no run to tell, with a mark behind it.
+const RESUMES: &str = "\u{1f}resume";
+
 /// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in runs(made) {
@@ -57,7 +64,7 @@ pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> 
                 .bind(job.rule)
                 .bind(job.source)
                 .bind(job.key)
-                .bind(lane(job.priority, job.action, (job.rule, job.repo, job.source)))
+                .bind(lane(job))
                 .bind(job.subject)
                 .bind(job.context)
                 .bind(job.file)
@@ -82,12 +89,47 @@ pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> 
         }
         query.execute(tx).await?;
     }
+    let contexts: BTreeSet<_> = made.iter().filter(|job| job.resumes).map(|job| job.context).collect();
+    for context in contexts {
+        part_lanes(tx, context).await?;
+    }
     Ok(())
 }
 
 /// What takes turns with others: jobs of one priority, rule, repository, source and kind of call.
-pub(super) fn lane(priority: Priority, action: Action, (rule, repo, source): (&str, Option<&str>, &str)) -> String {
-    [&priority.rank().to_string(), rule, repo.unwrap_or_default(), source, action.as_str()].join("\u{1f}")
+fn lane(job: &NewJob<'_>) -> String {
+    let place = [&job.priority.rank().to_string(), job.rule, job.repo.unwrap_or_default(), job.source].join("\u{1f}");
+    if job.resumes && job.action == Action::Run {
+        format!("{place}{RESUMES}?")
+    } else {
+        format!("{place}\u{1f}{}", job.action.as_str())
+    }
+}
+
+/// Jobs of a context that are told to a run take turns apart from those that start one: what holds back starts alone must
+/// hold up nothing else. To be asked when a job begins to wait, and when the context got a run or lost one.
+pub(super) async fn part_lanes(tx: &mut Tx, context: &str) -> Result<()> {
+    if context.is_empty() {
+        return Ok(());
+    }
+    query(
+        "UPDATE jobs SET lane = RTRIM(lane, '?') || CASE WHEN target > 0 OR (target IS NULL AND (follows IS NOT NULL \
+         OR EXISTS (SELECT 1 FROM jobs r WHERE r.context = $1 AND r.run IS NOT NULL AND r.state <> 'lost' \
+         AND r.action <> 'setup_commands'))) THEN '' ELSE '?' END WHERE open = 1 AND context = $1 AND lane LIKE $2 AND id IN \
+         (SELECT id FROM jobs WHERE subject = $1 AND ended_at IS NULL UNION \
+         SELECT id FROM jobs WHERE context = $1 AND context <> subject AND ended_at IS NULL)",
+    )
+    .bind(context)
+    .bind(format!("%{RESUMES}%"))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether a job is one of a rule that tells a run before it starts one.
+pub(super) async fn resumes(conn: &mut Conn, job: &str) -> Result<bool> {
+    let select = query("SELECT 1 FROM jobs WHERE id = $1 AND lane LIKE $2");
+    Ok(select.bind(job).bind(format!("%{RESUMES}%")).fetch_optional(conn).await?.is_some())
 }
 
 /// One job with its run.
@@ -126,7 +168,8 @@ pub(super) struct Change<'a> {
 
 /// Changes a job's state and answers the one it came from. Checks that the change is legal and that one row changed.
 pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> Result<JobState> {
-    let before = get(tx, change.job).await?.state;
+    let job = get(tx, change.job).await?;
+    let before = job.state;
     if !change.from.contains(&before) || !before.may_become(change.to) {
         return Err(StoreError::Conflict(format!("job {} is {before} and cannot become {}", change.job, change.to)));
     }
@@ -164,16 +207,19 @@ pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> 
         // Whoever waited for the end of this one is looked at again.
         query(WAKE).bind(change.job).execute(tx).await?;
     }
+    if change.to == JobState::Queued || [before, change.to].contains(&JobState::Lost) {
+        part_lanes(tx, &job.context).await?;
+    }
     Ok(before)
 }
 
 /// A person wants it now: it goes before all that nobody waits for.
 pub(super) async fn promote(tx: &mut Tx, job: &Job) -> Result<()> {
-    let lane = lane(Priority::People, job.action, (&job.rule, job.repo.as_deref(), &job.source));
-    query("UPDATE jobs SET priority = $2, lane = $3 WHERE id = $1")
+    let rank = Priority::People.rank();
+    query("UPDATE jobs SET priority = $2, lane = $3 || SUBSTR(lane, 2) WHERE id = $1")
         .bind(&job.id)
-        .bind(Priority::People.rank())
-        .bind(lane)
+        .bind(rank)
+        .bind(rank.to_string())
         .execute(tx)
         .await?;
     Ok(())

@@ -198,6 +198,7 @@ impl<'g> Newest<'g> {
             person: request.person.as_deref(),
             priority: if self.follows.is_some() { Priority::People } else { request.priority },
             action: request.action,
+            resumes: request.follow_up,
             target: self.follows.as_ref().and_then(|(_, run)| *run),
             follows: self.follows.as_ref().map(|(job, _)| job.as_str()),
             message: None,

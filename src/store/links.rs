@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Store;
 use super::db::{Conn, Tx, many, query, runs, within};
 use super::errors::Result;
 use super::subjects::Known;
+use super::{Store, jobs};
 use crate::model::clock::Timestamp;
 use crate::model::subject::SubjectUpdate;
 
@@ -60,6 +60,7 @@ pub(super) async fn move_jobs(tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>) ->
             .bind(context)
             .execute(tx)
             .await?;
+        jobs::part_lanes(tx, context).await?;
     }
     Ok(())
 }

@@ -410,5 +410,7 @@ mod tests {
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_busy (busy=?)")).count(), 1, "{plan:#?}");
         assert_eq!(jobs.iter().filter(|step| step.contains("jobs_due")).count(), 1, "{plan:#?}");
         assert_eq!(jobs.len(), 5, "{plan:#?}");
+        let heads = plan.iter().filter(|step| step.contains("SEARCH j USING INTEGER PRIMARY KEY (rowid=?)")).count();
+        assert_eq!((heads, plan.iter().any(|step| step.starts_with("SCAN j"))), (1, false), "{plan:#?}");
     }
 }

@@ -79,7 +79,8 @@ pub(super) async fn join(tx: &mut Tx, job: &str, run: i64) -> Result<()> {
     ] {
         query(join).bind(job).bind(run).execute(tx).await?;
     }
-    Ok(())
+    let of = jobs::get(tx, job).await?;
+    jobs::part_lanes(tx, &of.context).await
 }
 
 /// A service that was set up anew counts from the start: what went by this id before is gone.

@@ -227,6 +227,7 @@ impl Act<'_> {
             person: None,
             priority: Priority::People,
             action: self.action,
+            resumes: false,
             target: of.run.as_ref().map(|run| run.id),
             follows: Some(&of.id),
             message: Some(self.reason),

@@ -10,7 +10,7 @@ use crate::model::breaker::Breaker;
 use crate::model::clock::Timestamp;
 use crate::model::gate::{Freeze, GateOutcome, Snapshot, WindowUse};
 use crate::model::job::Job;
-use crate::model::policy::{Bound, Policy, Priority, Scope, Then};
+use crate::model::policy::{Bound, Policy, Scope, Then};
 use crate::rules::gates;
 use crate::store::{Release, Released, StoreError};
 
@@ -67,12 +67,8 @@ impl Worker {
         let candidates = store.candidates(u32::MAX, &self.loose()).await?;
         let any = !candidates.is_empty();
         for job in candidates {
-            // It is told to a run itself, or another of its lane is: a follow-up is as urgent as a person.
-            let tells = || {
-                job.target.is_some()
-                    || job.priority == Priority::People
-                    || self.inner.rules.now().policy(&job.rule).then.contains(&Then::Resume)
-            };
+            let tells =
+                || job.target.is_some() || self.inner.rules.now().policy(&job.rule).then.contains(&Then::Resume);
             match shut.until(&job, tells) {
                 Some(until) => next = sooner(next, until),
                 None => ready.push(job),
@@ -114,7 +110,10 @@ impl Worker {
             if !gates::waits_alone(&answer) {
                 return Ok(Step::Waits(until));
             }
-            return Ok(self.set_aside(snapshot, until).await?);
+            // Its lane goes on without it.
+            let aside = snapshot.now.plus(ASIDE);
+            self.inner.store.park(&snapshot.job.id, until.unwrap_or(aside).max(Timestamp(snapshot.now.0 + 1))).await?;
+            return Ok(Step::Moved);
         }
         match self.release(snapshot, &policy).await {
             // Somebody else changed it meanwhile.
@@ -128,13 +127,6 @@ impl Worker {
             }
             Ok(step) => Ok(step),
         }
-    }
-
-    /// The lane of a job goes on without it.
-    async fn set_aside(&self, snapshot: &Snapshot, until: Again) -> std::result::Result<Step, StoreError> {
-        let until = until.unwrap_or(snapshot.now.plus(ASIDE)).max(Timestamp(snapshot.now.0 + 1));
-        self.inner.store.park(&snapshot.job.id, until).await?;
-        Ok(Step::Moved)
     }
 
     async fn release(&self, snapshot: &Snapshot, policy: &Policy) -> std::result::Result<Step, StoreError> {
@@ -167,10 +159,9 @@ impl Worker {
             classes: gates::classes(job).to_vec(),
             policy: policy.clone(),
         };
-        let (mut changed, mut alone) = (false, false);
+        let mut changed = false;
         let ask = |now: &Snapshot| {
             let mut answer = gates::ask(now, policy);
-            alone = gates::waits_alone(&answer);
             changed = answer.outcome == GateOutcome::Go && gates::way(now, policy) != way;
             if changed {
                 // What was prepared is not what is to be sent any more.
@@ -185,7 +176,6 @@ impl Worker {
                 tokio::spawn(self.clone().submit(*job, call, asked, permit));
                 Step::Moved
             }
-            (Released::Waits { until, .. }, _) if alone => self.set_aside(snapshot, until).await?,
             (Released::Waits { until, .. }, _) if !changed => Step::WaitsNow(until),
             _ => Step::Moved,
         })

@@ -93,8 +93,6 @@ pub fn waits_alone(answer: &GateAnswer) -> bool {
     let scope = || last.inputs.get("scope").and_then(Value::as_str);
     match last.gate.as_str() {
         "settle" | "then" => true,
-        // What holds back starts lets others of the lane pass that are told to a run.
-        "breaker" => last.inputs.get("starts_only").is_some_and(|it| it == true),
         "concurrency" | "budget" => matches!(scope(), Some("subject" | "person")),
         _ => false,
     }

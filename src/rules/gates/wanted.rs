@@ -56,8 +56,7 @@ pub(super) fn breaker(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String
         .filter(|breaker| breaker.concerns(classes, starts))
         .partition(|breaker| breaker.wants_probe(now));
     let breakers = open.iter().map(|breaker| {
-        let starts_only = !breaker.name.stops_all();
-        let said = json!({ "breaker": breaker.name, "until": breaker.until, "starts_only": starts_only });
+        let said = json!({ "breaker": breaker.name, "until": breaker.until });
         (breaker.holds_until(now), breaker.says(), said)
     });
     let freezes = snapshot.freezes.iter().filter(|freeze| freeze.until > now && classes.contains(&freeze.class));

@@ -1,5 +1,5 @@
 //! The log of a SQLite file is folded into it behind the commits, by a thread of its own: done within a commit, everybody
-//! would wait for it.
+//! would wait for it. Only the last of a log that grew large is left to one of them, see `sqlite.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -12,7 +12,6 @@ mod tx;
 mod value;
 
 use std::fs::File;
-use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ pub(super) use tx::Tx;
 pub(super) use value::Row;
 
 use checkpoint::Checkpoints;
-use readers::{Reader, Readers};
+use readers::{Reader, Readers, Warm};
 
 /// A database that is open.
 #[derive(Debug)]
@@ -170,33 +169,6 @@ impl Database {
     }
 }
 
-/// A connection for [`Database::read_warm`].
-#[derive(Debug)]
-pub(super) enum Warm {
-    Writer(OwnedMutexGuard<Conn>),
-    Reader(Reader),
-}
-
-impl Deref for Warm {
-    type Target = Conn;
-
-    fn deref(&self) -> &Conn {
-        match self {
-            Self::Writer(conn) => conn,
-            Self::Reader(conn) => conn,
-        }
-    }
-}
-
-impl DerefMut for Warm {
-    fn deref_mut(&mut self) -> &mut Conn {
-        match self {
-            Self::Writer(conn) => conn,
-            Self::Reader(conn) => conn,
-        }
-    }
-}
-
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Conn {
@@ -257,7 +229,10 @@ impl Conn {
 
     /// The column by which a row is found with the fewest pages, within one statement.
     pub(super) fn place_of_rows(&self) -> &'static str {
-        if self.is_postgres() { "id" } else { "rowid" }
+        match self.link {
+            Link::Postgres(_) => postgres::PLACE_OF_ROWS,
+            Link::Sqlite(_) | Link::Closed => sqlite::PLACE_OF_ROWS,
+        }
     }
 
     fn noted<T>(&mut self, done: Result<T>) -> Result<T> {

@@ -36,6 +36,9 @@ const SESSION: &str = "SET lock_timeout = '10s'; SET statement_timeout = '60s'; 
 pub(super) const BEGIN: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(7201518422)";
 
+/// Every index finds a row at once.
+pub(super) const PLACE_OF_ROWS: &str = "id";
+
 /// The channel on which replicas tell each other that there is work.
 pub(super) const CHANNEL: &str = "hookrun";
 

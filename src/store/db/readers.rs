@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{Address, Conn, closed};
 use crate::store::errors::{Result, StoreError};
@@ -76,5 +76,32 @@ impl Deref for Reader {
 impl DerefMut for Reader {
     fn deref_mut(&mut self) -> &mut Conn {
         self.conn.as_mut().unwrap_or_else(|| unreachable!("a reader has a connection until it is dropped"))
+    }
+}
+
+/// A connection for reading that still knows what it has read before: that which writes, where others forget it.
+#[derive(Debug)]
+pub(in crate::store) enum Warm {
+    Writer(OwnedMutexGuard<Conn>),
+    Reader(Reader),
+}
+
+impl Deref for Warm {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        match self {
+            Self::Writer(conn) => conn,
+            Self::Reader(conn) => conn,
+        }
+    }
+}
+
+impl DerefMut for Warm {
+    fn deref_mut(&mut self) -> &mut Conn {
+        match self {
+            Self::Writer(conn) => conn,
+            Self::Reader(conn) => conn,
+        }
     }
 }

@@ -24,6 +24,7 @@ const READER_WAITS: Duration = Duration::from_millis(500);
 const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -500; PRAGMA temp_store = memory; \
     PRAGMA synchronous = FULL;";
 
+/// Who reads must not write by mistake.
 const READING: &str = "PRAGMA query_only = 1;";
 
 /// The log is folded behind the commits; when it has grown to 4 MB all the same, because commits never paused, one of them
@@ -32,6 +33,9 @@ const READING: &str = "PRAGMA query_only = 1;";
 /// burst the log gives its space back.
 const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -1500; \
     PRAGMA journal_size_limit = 67108864;";
+
+/// A table without a number of its own as its key is searched twice by its key, once by this.
+pub(super) const PLACE_OF_ROWS: &str = "rowid";
 
 /// The file of `sqlite:PATH`.
 pub(super) fn path_of(url: &str) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ use hookrun::store::{DeliveryFilter, PageRequest};
 use hookrun::telemetry::Metrics;
 use serde_json::json;
 
-use super::told::{check, sha};
+use super::told::{check, sha, suite};
 use super::{FIX, Room};
 use crate::webhook_support::{fixture, signed};
 
@@ -51,6 +51,9 @@ async fn checks_are_kept_of_repositories_that_a_rule_looks_at_whatever_it_asks_f
         assert_eq!(decided.checks.len(), usize::from(kept), "{repos}");
         assert_eq!(decided.verdicts, [], "{repos}");
         assert!(!decided.events.is_empty(), "{repos}");
+        // What nobody remembers the red checks of is not called green.
+        let decided = Room::new(&rule(repos)).await.decided("check_suite", &suite(1, &sha(1), "main", "success")).await;
+        assert_eq!((decided.checks.len(), decided.resets.len()), (usize::from(kept), usize::from(kept)), "{repos}");
     }
 }
 

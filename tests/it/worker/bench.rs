@@ -189,7 +189,8 @@ impl Bench {
     }
 
     pub(crate) async fn job_on(&self, source: &str, repo: &str, branch: &str, sha: &str) -> String {
-        accept(&self.store, self.clock.now(), source, repo, branch, sha).await
+        let resumes = self.setting.rules.contains("then = [\"resume\"");
+        accept(&self.store, self.clock.now(), (source, repo), branch, sha, resumes).await
     }
 
     /// Accepts so many jobs.
@@ -205,12 +206,6 @@ impl Bench {
     pub(crate) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
         let (action, target) = (action.as_str(), target.map_or("NULL".to_owned(), |run| run.to_string()));
         let set = format!("action = '{action}', target = {target}");
-        self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
-    }
-
-    /// Puts a queued job into the lane of those that people wait for.
-    pub(crate) async fn promote(&self, job: &str) {
-        let set = "priority = 0, lane = '0' || substr(lane, 2)";
         self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
     }
 
@@ -334,8 +329,15 @@ pub(crate) async fn open_store(database: &Database, limits: ClassLimits, clock: 
     }
 }
 
-/// Accepts a failed check; the id of the job that it makes.
-pub(crate) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &str, branch: &str, sha: &str) -> String {
+/// Accepts a failed check for a rule that tells a run first or starts one; the id of the job that it makes.
+pub(crate) async fn accept(
+    store: &Store,
+    now: Timestamp,
+    (source, repo): (&str, &str),
+    branch: &str,
+    sha: &str,
+    resumes: bool,
+) -> String {
     let subject = format!("{source}.example/{repo}@{branch}");
     let happening = format!("suite {sha}");
     let event = Event {
@@ -354,6 +356,7 @@ pub(crate) async fn accept(store: &Store, now: Timestamp, source: &str, repo: &s
         rule: "fix".to_owned(),
         key: format!("{repo}@{sha}"),
         per_commit: true,
+        follow_up: resumes,
         happening: happening.clone(),
         subject,
         repo: Some(repo.to_owned()),

@@ -25,7 +25,7 @@ async fn a_job_goes_all_the_way_by_itself_and_the_loops_end_when_told() {
     worker(&setting, address, &store, clock.clone(), Duration::from_millis(50), &life.soft()).spawn(&life);
 
     // Accepted while every loop sleeps: the release must be woken by it.
-    let job = accept(&store, clock.now(), "github", "acme/widgets", "main", &"a".repeat(40)).await;
+    let job = accept(&store, clock.now(), ("github", "acme/widgets"), "main", &"a".repeat(40), false).await;
     while store.job(&job).await.unwrap().unwrap().state != JobState::Succeeded {
         tokio::task::yield_now().await;
     }

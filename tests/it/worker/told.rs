@@ -4,7 +4,7 @@ use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::Clock;
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::job::JobState;
-use hookrun::model::limits::CallClass;
+use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::model::policy::{Action, Policy};
 use hookrun::model::run::Run;
 use hookrun::sandbox::{Call, Fault, FaultRule, SandboxRun, When};
@@ -677,25 +677,47 @@ async fn what_is_told_to_a_run_does_not_wait_behind_a_start_that_a_used_up_plan_
 }
 
 #[tokio::test]
-async fn a_start_that_a_person_waits_for_holds_back_no_follow_up_of_its_lane_either() {
-    let (bench, _, run) = {
-        let bench = Bench::new().await;
-        let job = bench.job().await;
-        bench.release().await;
-        let run = bench.find(&job).await.run.unwrap().id;
-        bench.advance(60);
-        follow(&bench).await;
-        (bench, job, run)
-    };
-    let refused = Fault::Error { status: 402, when: When::Before };
-    bench.sandbox.faults([FaultRule::always(Call::Create, refused)]);
-    let start = bench.job().await;
-    bench.promote(&start).await;
+async fn what_began_to_wait_before_its_run_was_known_is_told_past_starts_too() {
+    let limits = ClassLimits { create: RateLimit::new(1, 60), ..ClassLimits::default() };
+    let bench = Bench::with(Setting { limits, enforced: Some(limits), rules: RULES, ..Setting::default() }).await;
+    let first = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
+    bench.advance(1);
+    // The one that meets the refusal waits again, from later on; the other is what stands before.
+    let starts = bench.jobs(2).await;
+    bench.advance(1);
+    let tells = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
     bench.release().await;
-    assert_eq!(bench.state(&start).await, JobState::Queued);
-    bench.advance(120);
-    let follow_up = follow_up(&bench, run).await;
-    bench.promote(&follow_up).await;
+    let run = bench.find(&first).await.run.unwrap().id;
+    bench.advance(60);
+    bench.fault(Call::Create, Fault::Error { status: 402, when: When::Before });
     bench.release().await;
-    assert_eq!((bench.state(&follow_up).await, told(&bench, run, &follow_up)), (JobState::Running, 1));
+    assert_eq!(bench.store.breakers().await.unwrap().len(), 1);
+    follow(&bench).await;
+    bench.advance(60);
+    bench.release().await;
+    assert_eq!((bench.state(&tells).await, told(&bench, run, &tells)), (JobState::Running, 1));
+    for start in starts {
+        assert_eq!(bench.state(&start).await, JobState::Queued);
+    }
+}
+
+#[tokio::test]
+async fn what_was_to_be_told_to_a_run_that_got_lost_holds_up_nothing_that_is_told() {
+    let (bench, _, run) = completed().await;
+    let other = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
+    bench.release().await;
+    let start = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
+    bench.fault(Call::List, Fault::Hidden { seconds: 3600 });
+    bench.fault(Call::Get, Fault::Error { status: 404, when: When::Before });
+    bench.advance(6);
+    follow(&bench).await;
+    assert_eq!(bench.state(&other).await, JobState::Lost, "{}", bench.find(&other).await.reason);
+    bench.advance(60);
+    bench.fault(Call::Create, Fault::Error { status: 402, when: When::Before });
+    bench.release().await;
+    assert_eq!((bench.store.breakers().await.unwrap().len(), bench.state(&start).await), (1, JobState::Queued));
+    bench.advance(60);
+    let tells = bench.job_on("github", "acme/widgets", "branch-0", &"c".repeat(40)).await;
+    bench.release().await;
+    assert_eq!((bench.state(&tells).await, told(&bench, run, &tells)), (JobState::Running, 1));
 }
