@@ -1,7 +1,5 @@
 //! The row of a job: how one is made, and how its state changes, checked every time.
 
-use std::collections::BTreeSet;
-
 use super::db::{Conn, Tx, many, query, runs};
 use super::errors::{Result, StoreError};
 use super::{rows, stale};
@@ -47,6 +45,17 @@ const WAKE: &str = "UPDATE jobs SET not_before = 0 WHERE id IN ( \
 /// How the lane of a job of a rule that resumes ends; while there is no run to tell, with a mark behind it.
 const RESUMES: &str = "\u{1f}resume";
 
+/// What [`part_lanes`] does to the jobs that the end of the statement names.
+const PART: &str = "UPDATE jobs SET lane = RTRIM(lane, '?') || CASE WHEN target > 0 OR (target IS NULL AND ( \
+     EXISTS (SELECT 1 FROM jobs f WHERE f.id = jobs.follows AND f.active = 1 AND f.run IS NULL) \
+     OR EXISTS (SELECT 1 FROM jobs r WHERE r.context = jobs.context AND r.run IS NOT NULL AND r.state <> 'lost' \
+     AND r.action <> 'setup_commands' AND r.context <> ''))) THEN '' ELSE '?' END \
+     WHERE open = 1 AND (lane LIKE $1 OR lane LIKE $2) AND id";
+
+/// The open jobs of a context.
+const OF_CONTEXT: &str = "IN (SELECT id FROM jobs WHERE subject = $3 AND context = $3 AND ended_at IS NULL UNION \
+     SELECT id FROM jobs WHERE context = $3 AND context <> subject AND ended_at IS NULL)";
+
 /// Makes queued jobs. Lanes are what a blocked head must not hold up for others.
 pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> Result<()> {
     for run in runs(made) {
@@ -89,9 +98,8 @@ pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> 
         }
         query.execute(tx).await?;
     }
-    let contexts: BTreeSet<_> = made.iter().filter(|job| job.resumes).map(|job| job.context).collect();
-    for context in contexts {
-        part_lanes(tx, context).await?;
+    for job in made.iter().filter(|job| may_be_told(job)) {
+        part_lane(tx, job.id).await?;
     }
     Ok(())
 }
@@ -99,37 +107,39 @@ pub(super) async fn insert(tx: &mut Tx, made: &[NewJob<'_>], now: Timestamp) -> 
 /// What takes turns with others: jobs of one priority, rule, repository, source and kind of call.
 fn lane(job: &NewJob<'_>) -> String {
     let place = [&job.priority.rank().to_string(), job.rule, job.repo.unwrap_or_default(), job.source].join("\u{1f}");
-    if job.resumes && job.action == Action::Run {
-        format!("{place}{RESUMES}?")
-    } else {
-        format!("{place}\u{1f}{}", job.action.as_str())
-    }
+    if may_be_told(job) { format!("{place}{RESUMES}?") } else { format!("{place}\u{1f}{}", job.action.as_str()) }
+}
+
+fn may_be_told(job: &NewJob<'_>) -> bool {
+    job.action == Action::Run && (job.resumes || job.target.is_some() || job.follows.is_some())
 }
 
 /// Jobs of a context that are told to a run take turns apart from those that start one: what holds back starts alone must
-/// hold up nothing else. To be asked when a job begins to wait, and when the context got a run or lost one.
+/// hold up nothing else. To be asked when the context got a run or lost one.
 pub(super) async fn part_lanes(tx: &mut Tx, context: &str) -> Result<()> {
-    if context.is_empty() {
-        return Ok(());
-    }
-    query(
-        "UPDATE jobs SET lane = RTRIM(lane, '?') || CASE WHEN target > 0 OR (target IS NULL AND (follows IS NOT NULL \
-         OR EXISTS (SELECT 1 FROM jobs r WHERE r.context = $1 AND r.run IS NOT NULL AND r.state <> 'lost' \
-         AND r.action <> 'setup_commands'))) THEN '' ELSE '?' END WHERE open = 1 AND context = $1 AND lane LIKE $2 AND id IN \
-         (SELECT id FROM jobs WHERE subject = $1 AND ended_at IS NULL UNION \
-         SELECT id FROM jobs WHERE context = $1 AND context <> subject AND ended_at IS NULL)",
-    )
-    .bind(context)
-    .bind(format!("%{RESUMES}%"))
-    .execute(tx)
-    .await?;
+    part(tx, OF_CONTEXT, context).await
+}
+
+/// The same for a job that begins to wait.
+async fn part_lane(tx: &mut Tx, job: &str) -> Result<()> {
+    part(tx, "= $3", job).await
+}
+
+async fn part(tx: &mut Tx, which: &str, of: &str) -> Result<()> {
+    query(format!("{PART} {which}"))
+        .bind(format!("%{RESUMES}"))
+        .bind(format!("%{RESUMES}?"))
+        .bind(of)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 /// Whether a job is one of a rule that tells a run before it starts one.
 pub(super) async fn resumes(conn: &mut Conn, job: &str) -> Result<bool> {
-    let select = query("SELECT 1 FROM jobs WHERE id = $1 AND lane LIKE $2");
-    Ok(select.bind(job).bind(format!("%{RESUMES}%")).fetch_optional(conn).await?.is_some())
+    let select = query("SELECT 1 FROM jobs WHERE id = $1 AND (lane LIKE $2 OR lane LIKE $3)");
+    let select = select.bind(job).bind(format!("%{RESUMES}")).bind(format!("%{RESUMES}?"));
+    Ok(select.fetch_optional(conn).await?.is_some())
 }
 
 /// One job with its run.
@@ -207,7 +217,10 @@ pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> 
         // Whoever waited for the end of this one is looked at again.
         query(WAKE).bind(change.job).execute(tx).await?;
     }
-    if change.to == JobState::Queued || [before, change.to].contains(&JobState::Lost) {
+    if change.to == JobState::Queued {
+        part_lane(tx, change.job).await?;
+    } else if change.to.is_ended() || [before, change.to].contains(&JobState::Lost) {
+        // Its run is one to tell no more, or again; or none comes of it.
         part_lanes(tx, &job.context).await?;
     }
     Ok(before)

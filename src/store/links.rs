@@ -60,7 +60,9 @@ pub(super) async fn move_jobs(tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>) ->
             .bind(context)
             .execute(tx)
             .await?;
-        jobs::part_lanes(tx, context).await?;
+        for context in [*key, context.as_str()] {
+            jobs::part_lanes(tx, context).await?;
+        }
     }
     Ok(())
 }

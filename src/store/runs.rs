@@ -85,8 +85,9 @@ pub(super) async fn join(tx: &mut Tx, job: &str, run: i64) -> Result<()> {
 
 /// A service that was set up anew counts from the start: what went by this id before is gone.
 async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Result<()> {
-    let others = query("SELECT id FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(tx).await?;
-    for other in others {
+    let others =
+        query("SELECT id, context FROM jobs WHERE run = $1 AND id <> $2").bind(run).bind(job).fetch_all(tx).await?;
+    for other in &others {
         let before: String = other.try_get("id")?;
         let from = &[JobState::Running];
         let reason = "the service gave the id of its run to another";
@@ -97,6 +98,9 @@ async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Re
         }
     }
     query("UPDATE jobs SET run = NULL WHERE run = $1 AND id <> $2").bind(run).bind(job).execute(tx).await?;
+    for other in &others {
+        jobs::part_lanes(tx, other.try_get("context")?).await?;
+    }
     Ok(())
 }
 

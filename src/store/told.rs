@@ -52,12 +52,12 @@ async fn follow(tx: &mut Tx, job: &str, run: i64, heard_at: Option<Timestamp>, n
 
 /// A job that has nothing to wait for.
 async fn done(tx: &mut Tx, job: &str, reason: &str, now: Timestamp) -> Result<()> {
-    let from = &[JobState::Running];
-    jobs::change(tx, &jobs::Change { job, from, to: JobState::Succeeded, reason, due_at: None }, now).await?;
     query("UPDATE jobs SET run = (SELECT r.id FROM runs r WHERE r.id = jobs.target) WHERE id = $1")
         .bind(job)
         .execute(tx)
         .await?;
+    let from = &[JobState::Running];
+    jobs::change(tx, &jobs::Change { job, from, to: JobState::Succeeded, reason, due_at: None }, now).await?;
     Ok(())
 }
 

@@ -48,8 +48,12 @@ pub(super) fn pause(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value
 /// one that lasts longest is named.
 pub(super) fn breaker(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
     let (now, classes) = (snapshot.now, classes(&snapshot.job));
-    // Which way it goes is not known for certain before the last gate: where it is not, it is taken for a start.
-    let starts = !matches!(way(snapshot, policy), Some(Way::Resume(_) | Way::Ban(_) | Way::Unban(_)));
+    let starts = match way(snapshot, policy) {
+        Some(Way::Start | Way::SetupCommands) => true,
+        Some(Way::Resume(_) | Way::Ban(_) | Way::Unban(_)) => false,
+        // The last gate lets it wait by itself for its run to be known. What has no way for another reason is taken for a start.
+        None => !snapshot.run_to_come && !snapshot.job.is_act(),
+    };
     let (due, open): (Vec<_>, Vec<_>) = snapshot
         .breakers
         .iter()

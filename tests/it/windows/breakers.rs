@@ -338,7 +338,7 @@ async fn an_operator_closes_a_breaker_and_the_same_answer_opens_it_again() {
 
 #[tokio::test]
 async fn a_breaker_survives_a_restart_and_its_probe_does_not() {
-    // A start is waited for by its lane, or set aside if others of its lane may be told to a run.
+    // Whether the rule only starts runs or tells one where it can.
     for rules in [bench::RULES, RESUMING] {
         let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
         bench.fault(Call::Create, refusal(402));

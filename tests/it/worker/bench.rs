@@ -204,8 +204,11 @@ impl Bench {
 
     /// Makes a queued job ask for something else than a new run.
     pub(crate) async fn turn(&self, job: &str, action: Action, target: Option<i64>) {
+        let kind = if action == Action::Run { "resume" } else { action.as_str() };
         let (action, target) = (action.as_str(), target.map_or("NULL".to_owned(), |run| run.to_string()));
-        let set = format!("action = '{action}', target = {target}");
+        // The lane ends with the kind of call.
+        let lane = format!("REPLACE(REPLACE(lane, '\u{1f}resume?', '\u{1f}run'), '\u{1f}run', '\u{1f}{kind}')");
+        let set = format!("action = '{action}', target = {target}, lane = {lane}");
         self.alter(&format!("UPDATE jobs SET {set} WHERE id = '{job}' AND state = 'queued'")).await;
     }
 

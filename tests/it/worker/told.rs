@@ -657,7 +657,7 @@ async fn what_is_told_to_a_run_does_not_wait_behind_a_start_that_a_used_up_plan_
     assert_eq!(bench.store.breakers().await.unwrap().len(), 1);
     let tried = bench.calls(Call::Create).len();
 
-    // Of the same lane, and later.
+    // Of the same rule and repository, and later.
     bench.advance(120);
     let tells = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
     bench.release().await;
@@ -706,18 +706,42 @@ async fn what_was_to_be_told_to_a_run_that_got_lost_holds_up_nothing_that_is_tol
     let (bench, _, run) = completed().await;
     let other = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
     bench.release().await;
+    bench.sandbox.faults([FaultRule::always(Call::Create, Fault::Error { status: 402, when: When::Before })]);
+    bench.job().await;
+    bench.release().await;
+    assert_eq!(bench.store.breakers().await.unwrap().len(), 1);
     let start = bench.job_on("github", "acme/widgets", "fix", &"b".repeat(40)).await;
     bench.fault(Call::List, Fault::Hidden { seconds: 3600 });
     bench.fault(Call::Get, Fault::Error { status: 404, when: When::Before });
     bench.advance(6);
     follow(&bench).await;
-    assert_eq!(bench.state(&other).await, JobState::Lost, "{}", bench.find(&other).await.reason);
-    bench.advance(60);
-    bench.fault(Call::Create, Fault::Error { status: 402, when: When::Before });
-    bench.release().await;
-    assert_eq!((bench.store.breakers().await.unwrap().len(), bench.state(&start).await), (1, JobState::Queued));
-    bench.advance(60);
+    assert_eq!(bench.state(&other).await, JobState::Lost);
     let tells = bench.job_on("github", "acme/widgets", "branch-0", &"c".repeat(40)).await;
+    bench.advance(60);
     bench.release().await;
     assert_eq!((bench.state(&tells).await, told(&bench, run, &tells)), (JobState::Running, 1));
+    assert_eq!(bench.state(&start).await, JobState::Queued);
+}
+
+#[tokio::test]
+async fn what_waits_to_know_its_run_while_the_plan_is_used_up_holds_up_nothing_that_is_told() {
+    let (bench, _, run) = completed().await;
+    let unknown = bench.job_on("github", "acme/widgets", "fix", &"a".repeat(40)).await;
+    bench.fault(Call::Create, Fault::Lost { when: When::Before });
+    bench.release().await;
+    assert_eq!(bench.state(&unknown).await, JobState::Uncertain);
+    bench.sandbox.faults([FaultRule::always(Call::Create, Fault::Error { status: 402, when: When::Before })]);
+    bench.job().await;
+    bench.release().await;
+    assert_eq!(bench.store.breakers().await.unwrap().len(), 1);
+    // Two that are told to a run, of which the first does not know to which.
+    let first = bench.job().await;
+    bench.turn(&first, Action::Tell, None).await;
+    bench.wait_for(&first, &unknown).await;
+    let second = bench.job().await;
+    bench.turn(&second, Action::Tell, Some(run)).await;
+    bench.advance(60);
+    bench.release().await;
+    assert_eq!((bench.state(&second).await, told(&bench, run, &second)), (JobState::Running, 1));
+    assert_eq!(bench.state(&first).await, JobState::Queued);
 }
