@@ -226,7 +226,7 @@ pub(super) async fn change(tx: &mut Tx, change: &Change<'_>, now: Timestamp) -> 
     Ok(before)
 }
 
-/// A person wants it now: it goes before all that nobody waits for.
+/// A person wants it now: it goes before all that nobody waits for. A lane begins with its rank, one digit.
 pub(super) async fn promote(tx: &mut Tx, job: &Job) -> Result<()> {
     let rank = Priority::People.rank();
     query("UPDATE jobs SET priority = $2, lane = $3 || SUBSTR(lane, 2) WHERE id = $1")
@@ -301,7 +301,109 @@ pub(super) async fn copy_events(tx: &mut Tx, from: &str, to: &str, already: i64)
 
 #[cfg(test)]
 mod tests {
-    use super::super::db::{self, query};
+    use super::super::db::{self, Tx, query};
+    use super::{Change, NewJob};
+    use crate::model::clock::Timestamp;
+    use crate::model::job::{JobState, StaleOn};
+    use crate::model::policy::{Action, Priority};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn job<'a>(id: &'a str, context: &'a str, resumes: bool) -> NewJob<'a> {
+        NewJob {
+            id,
+            // Nothing in a name is taken for the end of a lane.
+            rule: "resume?",
+            source: "resume",
+            key: id,
+            subject: context,
+            context,
+            file: "",
+            person: None,
+            priority: Priority::Normal,
+            action: Action::Run,
+            resumes,
+            target: None,
+            follows: None,
+            message: None,
+            stale_on: StaleOn::default(),
+            repo: Some("resume/resume?"),
+            sha: None,
+            failing: false,
+            created_at: NOW,
+            due_at: NOW,
+            settled_by: NOW,
+            events: 1,
+            retry_of: None,
+            reason: "",
+        }
+    }
+
+    async fn lane(tx: &mut Tx, id: &str) -> String {
+        let row = query("SELECT lane FROM jobs WHERE id = $1").bind(id).fetch_one(tx).await.unwrap();
+        row.try_get::<String>("lane").unwrap().replace('\u{1f}', " ")
+    }
+
+    #[tokio::test]
+    async fn a_job_stands_in_the_lane_of_what_it_will_be_and_moves_with_the_runs_of_its_context() {
+        let (_folder, mut tx) = db::empty().await;
+        let told = NewJob { target: Some(7), ..job("told", "t", false) };
+        let new = [job("starts", "a", false), job("first", "b", true), job("second", "b", true), told];
+        super::insert(&mut tx, &new, NOW).await.unwrap();
+        let place = "2 resume? resume/resume? resume";
+        for (id, kind) in [("starts", "run"), ("first", "resume?"), ("second", "resume?"), ("told", "resume")] {
+            assert_eq!(lane(&mut tx, id).await, format!("{place} {kind}"), "{id}");
+        }
+
+        // The run of the first is known; what follows it, and what comes later, is told.
+        query("UPDATE jobs SET state = 'running' WHERE id = 'first'").execute(&mut tx).await.unwrap();
+        super::super::runs::join(&mut tx, "first", 9).await.unwrap();
+        super::insert(&mut tx, &[job("third", "b", true)], NOW).await.unwrap();
+        for id in ["second", "third"] {
+            assert_eq!(lane(&mut tx, id).await, format!("{place} resume"), "{id}");
+        }
+        let second = super::get(&mut tx, "second").await.unwrap();
+        super::promote(&mut tx, &second).await.unwrap();
+        assert_eq!(lane(&mut tx, "second").await, format!("0{} resume", &place[1..]));
+
+        let lost = Change { job: "first", from: &[JobState::Running], to: JobState::Lost, reason: "", due_at: None };
+        super::change(&mut tx, &lost, NOW).await.unwrap();
+        assert_eq!(lane(&mut tx, "second").await, format!("0{} resume?", &place[1..]));
+        assert_eq!(lane(&mut tx, "third").await, format!("{place} resume?"));
+        assert_eq!(lane(&mut tx, "told").await, format!("{place} resume"));
+        let found = Change { job: "first", from: &[JobState::Lost], to: JobState::Succeeded, reason: "", due_at: None };
+        super::change(&mut tx, &found, NOW).await.unwrap();
+        assert_eq!(lane(&mut tx, "third").await, format!("{place} resume"));
+        for (id, resumes) in [("starts", false), ("first", true), ("third", true)] {
+            assert_eq!(super::resumes(&mut tx, id).await.unwrap(), resumes, "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_follows_a_job_that_ends_without_a_run_starts_one() {
+        let (_folder, mut tx) = db::empty().await;
+        super::insert(&mut tx, &[job("first", "b", true)], NOW).await.unwrap();
+        query("UPDATE jobs SET state = 'submitting' WHERE id = 'first'").execute(&mut tx).await.unwrap();
+        super::insert(&mut tx, &[NewJob { follows: Some("first"), ..job("next", "b", true) }], NOW).await.unwrap();
+        assert!(lane(&mut tx, "next").await.ends_with(" resume"));
+        let dead = Change { job: "first", from: &[JobState::Submitting], to: JobState::Dead, reason: "", due_at: None };
+        super::change(&mut tx, &dead, NOW).await.unwrap();
+        assert!(lane(&mut tx, "next").await.ends_with(" resume?"));
+    }
+
+    /// Every job of a rule that resumes asks it as it is made, and every job as it ends.
+    #[tokio::test]
+    async fn lanes_are_parted_without_walking_the_jobs() {
+        let (_folder, mut conn) = db::empty().await;
+        for which in [super::OF_CONTEXT, "= $3"] {
+            let explain = format!("EXPLAIN QUERY PLAN {} {which}", super::PART);
+            let rows = query(explain).bind("x").bind("x").bind("x").fetch_all(&mut conn).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+            assert!(plan.iter().any(|step| step.contains("sqlite_autoindex_jobs_1 (id=?)")), "{plan:#?}");
+            assert!(plan.iter().any(|step| step.contains("jobs_of_context (context=?")), "{plan:#?}");
+            assert!(!plan.iter().any(|step| step.starts_with("SCAN jobs") || step.contains("jobs_open")), "{plan:#?}");
+        }
+    }
 
     /// A job ends often, and a budget may have set all of a bad day's jobs aside.
     #[tokio::test]
