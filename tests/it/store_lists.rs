@@ -89,6 +89,26 @@ async fn jobs_are_filtered_counted_and_paged_over_several_states() {
     assert_eq!(rules, [("fix", 6, jobs[8].created_at), ("review", 3, jobs[6].created_at)]);
 }
 
+/// A page over several states is of one moment: a job that goes from one to the other is in it, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_moves_between_states_is_neither_missed_nor_listed_twice() {
+    let house = House::new().await;
+    let job = house.queued(request("moves", "1")).await;
+    let (store, id) = (house.store.clone(), job.id.clone());
+    let moving = tokio::spawn(async move {
+        for _ in 0..150 {
+            store.hold(&id, None, "held").await.unwrap();
+            store.retry(&id).await.unwrap();
+        }
+    });
+    let filter = JobFilter { states: vec![JobState::Queued, JobState::Held], ..JobFilter::default() };
+    while !moving.is_finished() {
+        let listed = house.store.jobs(&filter, &page(9, None)).await.unwrap();
+        assert_eq!(listed.items.iter().map(|job| &job.id).collect::<Vec<_>>(), [&job.id]);
+    }
+    moving.await.unwrap();
+}
+
 #[tokio::test]
 async fn sweeping_forgets_what_is_old_and_unneeded() {
     let house = House::new().await;
