@@ -371,8 +371,11 @@ mod tests {
         assert_eq!(lane(&mut tx, "second").await, format!("0{} resume?", &place[1..]));
         assert_eq!(lane(&mut tx, "third").await, format!("{place} resume?"));
         assert_eq!(lane(&mut tx, "told").await, format!("{place} resume"));
-        let found = Change { job: "first", from: &[JobState::Lost], to: JobState::Succeeded, reason: "", due_at: None };
-        super::change(&mut tx, &found, NOW).await.unwrap();
+        let seen = Change { job: "first", from: &[JobState::Lost], to: JobState::Running, reason: "", due_at: None };
+        super::change(&mut tx, &seen, NOW).await.unwrap();
+        assert_eq!(lane(&mut tx, "third").await, format!("{place} resume"));
+        super::change(&mut tx, &lost, NOW).await.unwrap();
+        super::change(&mut tx, &Change { to: JobState::Succeeded, ..seen }, NOW).await.unwrap();
         assert_eq!(lane(&mut tx, "third").await, format!("{place} resume"));
         for (id, resumes) in [("starts", false), ("first", true), ("third", true)] {
             assert_eq!(super::resumes(&mut tx, id).await.unwrap(), resumes, "{id}");
