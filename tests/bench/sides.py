@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+from body import body_head, wanted
+
 SECRET = "bench-secret-of-enough-bytes"
 RULES = 100
 REPOS = 200
@@ -30,7 +32,7 @@ class Place:
     def prepare(self):
         """Writes what the sides read: rules, settings, bodies."""
         rules = [
-            f'[[rule]]\nname = "rule-{n}"\non = ["ci.failed"]\nrepos = ["acme/repo-{n}"]\n'
+            f'[[rule]]\nname = "rule-{n}"\non = ["ci.failed"]\nrepos = ["{wanted(n)}"]\n'
             'prompt = "{{ event.repo }} failed at {{ event.sha }}: {{ event.url }}"\n'
             for n in range(RULES)
         ]
@@ -154,45 +156,6 @@ class Running:
             self.process.kill()
             self.process.wait()
         self.log.close()
-
-
-def body_head(n):
-    """The beginning of a check_run body as GitHub sends it; the load ends it with commit and id."""
-    repo = f"acme/repo-{n // 10}" if n % 10 == 0 else f"acme/other-{n}"
-    page = f"https://github.com/{repo}"
-    api = f"https://api.github.com/repos/{repo}"
-    account = {"login": "mia", "id": 1, "node_id": "MDQ6VXNlcjE=", "type": "User", "site_admin": False,
-               "html_url": "https://github.com/mia", "url": "https://api.github.com/users/mia"}
-    owner = {**account, "login": "acme", "id": 2, "type": "Organization", "html_url": "https://github.com/acme"}
-    calls = ("forks keys collaborators teams hooks issue_events events assignees branches tags blobs git_tags git_refs "
-             "trees statuses languages stargazers contributors subscribers subscription commits git_commits comments "
-             "issue_comment contents compare merges archive downloads issues pulls milestones notifications labels "
-             "releases deployments").split()
-    repository = {"id": n + 1, "name": repo.split("/")[1], "full_name": repo, "private": True, "owner": owner,
-                  "html_url": page, "description": "What the bench builds", "fork": False, "url": api,
-                  **{f"{call}_url": f"{api}/{call}{{/number}}" for call in calls}, "default_branch": "main",
-                  "visibility": "private", "topics": [], "created_at": "2024-01-15T10:00:00Z",
-                  "updated_at": "2026-01-15T10:00:00Z", "pushed_at": "2026-01-15T10:00:00Z", "size": 5120}
-    sha = f"{n:040x}"
-    suite = {"id": n, "node_id": "CS_kwDOA", "head_branch": f"fix/login-{n}", "head_sha": sha, "status": "queued",
-             "conclusion": None, "url": f"{api}/check-suites/{n}", "before": sha, "after": sha, "pull_requests": []}
-    summary = "".join(f"- case {i}: expected \"{i}\", got \"{i + 1}\" in tests/unit/cart_{i}.py\n" for i in range(75))
-    run = {"name": "unit-tests", "node_id": "CR_kwDOA", "external_id": "7c2a", "url": f"{api}/check-runs/{n}",
-           "html_url": f"{page}/runs/{n}", "details_url": f"{page}/actions/runs/{n}", "status": "completed",
-           "conclusion": "failure", "started_at": "2026-01-15T10:00:00Z", "completed_at": "2026-01-15T10:03:12Z",
-           "output": {"title": "75 tests failed", "summary": summary, "text": None, "annotations_count": 0,
-                      "annotations_url": f"{api}/check-runs/{n}/annotations"},
-           "check_suite": suite, "app": {"id": 15368, "slug": "github-actions", "name": "GitHub Actions", "owner": owner,
-                                         "html_url": "https://github.com/apps/github-actions"}, "pull_requests": []}
-    body = {"action": "completed", "repository": repository, "sender": account, "organization": owner, "check_run": run}
-    text = json.dumps(body, separators=(",", ":"))[:-2] + ","
-    # The same size for all: 14.4 kB with the end.
-    tail = len('"head_sha":"","id":}}') + 40 + 15
-    missing = 14_400 - tail - len(text)
-    if missing > 0:
-        run["external_id"] += "7" * missing
-        text = json.dumps(body, separators=(",", ":"))[:-2] + ","
-    return text
 
 
 def free_port():
