@@ -136,7 +136,7 @@ impl Store {
         let unfiled = filing::Unfiled::read(&mut tx).await?;
         tx.commit().await?;
         let inner = Arc::new_cyclic(|inner| Inner {
-            accepting: writer::Accepting::start(inner.clone(), !db.is_shared()),
+            accepting: writer::Accepting::start(inner.clone()),
             beside: beside::Beside::start(inner.clone(), db.is_shared()),
             replica,
             limits: options.limits,

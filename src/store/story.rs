@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::db::{Conn, Row, query};
 use super::errors::Result;
-use super::filing::shelves;
+use super::filing::{FILED, UNFILED, shelves};
 use super::lists::{Page, PageRequest, cut, limit, open_cursor};
 use super::{Store, notices, pauses, rows};
 use crate::model::clock::Timestamp;
@@ -86,24 +86,26 @@ impl Store {
             jobs.read(&mut conn, JOB_OF_RUN, Value::Number(*run)).await?;
         }
         let mut deliveries = Deliveries::default();
-        for (condition, values) in
-            [(OF_SUBJECT, &sought.subjects), (OF_SHA, &sought.shas), (OF_OBJECT, &sought.objects)]
-        {
-            for value in values {
-                for shelf in shelves(self.inner.db.is_shared()) {
-                    deliveries.read(&mut conn, &format!("{shelf} AND {condition}"), value).await?;
-                }
-            }
+        let by = [(OF_SUBJECT, &sought.subjects), (OF_SHA, &sought.shas), (OF_OBJECT, &sought.objects)];
+        let pointed: Vec<(&str, &str)> =
+            by.iter().flat_map(|(condition, values)| values.iter().map(|value| (*condition, value.as_str()))).collect();
+        if !self.inner.db.is_shared() && !pointed.is_empty() {
+            // What is not filed is walked through: once for all of them, and before it may be filed.
+            let (condition, values) = any_of(&pointed);
+            deliveries.read(&mut conn, &format!("{UNFILED} AND ({condition})"), &values).await?;
+        }
+        for (condition, value) in pointed {
+            deliveries.read(&mut conn, &format!("{FILED} AND {condition}"), &[value]).await?;
         }
         for value in &sought.deliveries {
-            deliveries.read(&mut conn, BY_ID, value).await?;
+            deliveries.read(&mut conn, BY_ID, &[value]).await?;
         }
         let asked_for: Vec<String> = deliveries.found.iter().map(|delivery| delivery.id.clone()).collect();
         for delivery in &asked_for {
             jobs.read(&mut conn, JOB_OF_DELIVERY, Value::Text(delivery)).await?;
         }
         for job in &jobs.found {
-            deliveries.read(&mut conn, OF_JOB, &job.id).await?;
+            deliveries.read(&mut conn, OF_JOB, &[&job.id]).await?;
         }
         let mut notices = Vec::new();
         let about: BTreeSet<&String> =
@@ -252,9 +254,10 @@ struct Deliveries {
 }
 
 impl Deliveries {
-    async fn read(&mut self, conn: &mut Conn, condition: &str, value: &str) -> Result<()> {
+    async fn read(&mut self, conn: &mut Conn, condition: &str, values: &[&str]) -> Result<()> {
         let sql = format!("{DELIVERIES} {condition} ORDER BY d.id DESC LIMIT {MOST}");
-        for row in query(sql).bind(value).fetch_all(conn).await? {
+        let query = values.iter().fold(query(sql), |query, value| query.bind(*value));
+        for row in query.fetch_all(conn).await? {
             let delivery = rows::delivery(&row)?;
             if (self.found.len() as i64) < MOST && self.seen.insert(delivery.id.clone()) {
                 self.found.push(delivery);
@@ -262,6 +265,13 @@ impl Deliveries {
         }
         Ok(())
     }
+}
+
+/// Conditions on one value each as one condition on all of them.
+fn any_of<'v>(pointed: &[(&str, &'v str)]) -> (String, Vec<&'v str>) {
+    let conditions: Vec<_> =
+        pointed.iter().zip(1..).map(|((condition, _), at)| condition.replace("$1", &format!("${at}"))).collect();
+    (conditions.join(" OR "), pointed.iter().map(|(_, value)| *value).collect())
 }
 
 async fn texts(conn: &mut Conn, sql: &str, values: &[&str]) -> Result<BTreeSet<String>> {
@@ -282,18 +292,21 @@ mod tests {
     #[tokio::test]
     async fn whatever_is_pointed_at_is_found_by_an_index() {
         let (_folder, mut conn) = db::empty().await;
-        let shelved = [OF_SUBJECT, OF_SHA, OF_OBJECT, "d.repo = $1"].into_iter();
-        let shelved =
-            shelved.flat_map(|it| shelves(false).iter().map(move |shelf| format!("{DELIVERIES} {shelf} AND {it}")));
+        let by = [OF_SUBJECT, OF_SHA, OF_OBJECT, "d.repo = $1"];
+        let filed = by.iter().map(|it| format!("{DELIVERIES} {FILED} AND {it}"));
+        let (any, values) = any_of(&by.map(|it| (it, "x")));
+        let unfiled = format!("{DELIVERIES} {UNFILED} AND ({any})");
         let deliveries: Vec<_> =
-            [BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}")).into_iter().chain(shelved).collect();
+            [BY_ID, OF_JOB].map(|it| format!("{DELIVERIES} {it}")).into_iter().chain(filed).chain([unfiled]).collect();
         let jobs = [JOB_OF_SUBJECT, JOB_WITHIN, JOB_OF_SHA, JOB_BY_ID, JOB_OF_RUN, JOB_OF_DELIVERY]
             .map(|it| format!("{} WHERE {it}", rows::JOB));
         for (sql, id) in
             deliveries.into_iter().map(|sql| (sql, "d.id")).chain(jobs.into_iter().map(|sql| (sql, "j.id")))
         {
             let explain = format!("EXPLAIN QUERY PLAN {sql} ORDER BY {id} DESC LIMIT {MOST}");
-            let rows = query(explain).bind("x").fetch_all(&mut conn).await.unwrap();
+            let values = if sql.contains("$2") { &values[..] } else { &["x"] };
+            let query = values.iter().fold(query(explain), |query, value| query.bind(*value));
+            let rows = query.fetch_all(&mut conn).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
             // The few that are not filed yet are walked through.
             let scans = plan.iter().any(|step| step.starts_with("SCAN") && !step.ends_with("INDEX deliveries_unfiled"));

@@ -15,7 +15,7 @@ use crate::model::event::Event;
 use crate::telemetry::{self, Metric};
 
 /// Deliveries in one transaction, at most.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 
 /// Deliveries that may wait for the next transaction; what is over waits in its own request.
 const WAITING: usize = 1024;
@@ -64,9 +64,9 @@ pub(super) struct Accepting {
 impl Accepting {
     /// Starts what commits groups. It ends with the last handle of the store, or when it is closed.
     ///
-    /// A database in the process gets a thread for it: a group is then written and synced at one go, and holds up nobody
+    /// It has a thread of its own: bodies are packed, and in the process written and synced, at one go, which holds up nobody
     /// who answers requests.
-    pub(super) fn start(store: Weak<Inner>, in_process: bool) -> Self {
+    pub(super) fn start(store: Weak<Inner>) -> Self {
         let (arrivals, mut arriving) = mpsc::channel(WAITING);
         let (ends, ended) = oneshot::channel();
         let writing = async move {
@@ -96,14 +96,10 @@ impl Accepting {
             answers.wait().await;
             let _ = ends.send(());
         };
-        if in_process {
-            let runtime = Handle::current();
-            let thread = std::thread::Builder::new().name("writer".to_owned());
-            if let Err(error) = thread.spawn(move || runtime.block_on(writing)) {
-                tracing::error!(%error, "there is no thread for the writer");
-            }
-        } else {
-            tokio::spawn(writing);
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("writer".to_owned());
+        if let Err(error) = thread.spawn(move || runtime.block_on(writing)) {
+            tracing::error!(%error, "there is no thread for the writer");
         }
         Self { arrivals: Mutex::new(Some(arrivals)), ended: Mutex::new(Some(ended)) }
     }
