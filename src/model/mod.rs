@@ -12,6 +12,7 @@ pub mod hours;
 pub mod id;
 pub mod job;
 pub mod limits;
+pub mod name;
 pub mod notice;
 pub mod outcome;
 pub mod pause;

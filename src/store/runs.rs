@@ -5,6 +5,7 @@ use super::errors::{Result, StoreError};
 use super::{Store, jobs, rows, subjects};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
+use crate::model::name::KEY;
 use crate::model::run::{Run, RunPhase, phase_of};
 use crate::model::subject::{Facts, SubjectUpdate};
 
@@ -262,6 +263,10 @@ async fn observe_one(tx: &mut Tx, run: &Run, look: Look, now: Timestamp) -> Resu
             let place = change.url.as_deref().and_then(place_of_change).or_else(|| place_of(subject));
             if let (Some((host, repo)), Some(branch)) = (place, &change.branch) {
                 let key = format!("{host}/{repo}@{branch}");
+                if key.len() > KEY {
+                    // No host has it, and an index does not take names of any size.
+                    continue;
+                }
                 // What a run pushes belongs to whatever it was started for.
                 let part_of = Some(row.try_get::<String>("context")?).filter(|context| *context != key);
                 let facts = Facts { ours: Some(true), last_run: Some(run.id), part_of, ..Facts::default() };

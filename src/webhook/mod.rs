@@ -11,6 +11,7 @@ mod gitlab;
 mod headers;
 mod jira;
 mod mentions;
+mod names;
 mod parsed;
 mod refusal;
 pub mod signature;

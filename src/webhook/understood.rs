@@ -4,9 +4,10 @@ use super::delivery::Delivery;
 use super::parsed::Parsed;
 use super::tolerant::Id;
 use super::words::{is_agent, is_zero};
-use super::{github, gitlab, jira, mentions};
+use super::{github, gitlab, jira, mentions, names};
 use crate::model::acceptance::AttemptReset;
 use crate::model::event::{Check, Event, Kind, Origin, Subject};
+use crate::model::name::{KEY, PATH, shortened};
 use crate::model::subject::{CheckUpdate, Facts, SubjectUpdate};
 
 /// How far a delivery was understood.
@@ -49,14 +50,21 @@ pub fn understand(delivery: &Delivery) -> Understood {
         Parsed::Gitlab(body) => gitlab::tell(delivery, body),
         Parsed::Jira(body) => jira::tell(delivery, body),
     };
-    told.unwrap_or_else(|NotUnderstood { native, reason }| Understood {
-        native,
-        reading: Reading::NotUnderstood { reason },
-        events: Vec::new(),
-        subjects: Vec::new(),
-        checks: Vec::new(),
-        resets: Vec::new(),
+    let told = told.and_then(|told| match names::overlong(&told) {
+        Some(reason) => Err(NotUnderstood { native: told.native, reason }),
+        None => Ok(told),
+    });
+    told.unwrap_or_else(|NotUnderstood { native, reason }| {
+        Understood::nothing(native, Reading::NotUnderstood { reason })
     })
+}
+
+impl Understood {
+    /// What says nothing about anything.
+    fn nothing(native: String, reading: Reading) -> Self {
+        let (events, subjects) = (Vec::new(), Vec::new());
+        Self { native, reading, events, subjects, checks: Vec::new(), resets: Vec::new() }
+    }
 }
 
 /// Why a host's reader gave up.
@@ -212,6 +220,7 @@ impl Telling {
                 Some(Id(within)) => format!("{} #{within}", check.name),
                 None => check.name.clone(),
             };
+            let name = shortened(name, PATH);
             // What it says of itself is in its event.
             let check = Check { name, aggregate: check.aggregate, outcome: check.outcome.clone(), ..Check::default() };
             let (host, repo, sha) = (self.event.host.clone(), repo.clone(), sha.clone());
@@ -244,14 +253,7 @@ impl Telling {
 
     /// A hello: nothing happened.
     pub(super) fn ping(self) -> Understood {
-        Understood {
-            native: self.event.native,
-            reading: Reading::Ping,
-            events: Vec::new(),
-            subjects: Vec::new(),
-            checks: Vec::new(),
-            resets: Vec::new(),
-        }
+        Understood::nothing(self.event.native, Reading::Ping)
     }
 }
 
@@ -274,7 +276,7 @@ pub(super) fn happening(host: &str, parts: &[&str]) -> String {
         key.push('/');
         key.push_str(part);
     }
-    key
+    shortened(key, KEY)
 }
 
 /// The subject of a commit on a branch of `head_repo`, for a repository `repo`.

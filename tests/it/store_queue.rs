@@ -6,6 +6,7 @@ use hookrun::model::acceptance::AttemptReset;
 use hookrun::model::clock::Clock;
 use hookrun::model::event::Check;
 use hookrun::model::gate::GateOutcome;
+use hookrun::model::id::new_id;
 use hookrun::model::job::{JobRequest, JobState};
 use hookrun::model::limits::CallClass;
 use hookrun::model::run::{Run, RunChange};
@@ -229,9 +230,12 @@ async fn runs_are_followed_and_lead_their_jobs() {
     let url = Some("https://gitlab.com/acme/pay/api/-/merge_requests/3".to_owned());
     let named = RunChange { url, title: None, branch: Some("codegen/fix".into()) };
     let plain = RunChange { branch: Some("codegen/plain".into()), ..RunChange::default() };
+    // Longer than an index of PostgreSQL takes; that sees no repetition in it.
+    let endless = (0..200).map(|_| new_id(house.clock.now()).split_off(14)).collect::<String>();
+    let endless = RunChange { branch: Some(endless), ..RunChange::default() };
     let changes = house
         .store
-        .observe(&[Run { pull_requests: vec![named, plain], ..seen("A_NEW_WORD") }, alive(77)])
+        .observe(&[Run { pull_requests: vec![named, endless, plain], ..seen("A_NEW_WORD") }, alive(77)])
         .await
         .unwrap();
     assert!(changes.is_empty());

@@ -1,15 +1,18 @@
 //! What starts nothing is kept with its reason; what is refused leaves nothing.
 
+use std::collections::HashSet;
+
 use axum::http::HeaderMap;
 use hookrun::intake::Rejection;
 use hookrun::model::delivery::{DeliveryOutcome, SourceKind};
+use hookrun::model::id::new_id;
 use hookrun::store::{DeliveryFilter, PageRequest};
 use hookrun::telemetry::Metrics;
 use serde_json::json;
 
 use super::told::{check, sha, suite};
 use super::{FIX, Room};
-use crate::webhook_support::{fixture, signed};
+use crate::webhook_support::{NOW, fixture, signed};
 
 #[tokio::test]
 async fn a_hello_and_what_nobody_asked_for_and_what_makes_no_sense_are_kept_with_the_reason() {
@@ -29,6 +32,53 @@ async fn a_hello_and_what_nobody_asked_for_and_what_makes_no_sense_are_kept_with
         assert!(kept.reason.contains(reason), "{}", kept.reason);
         assert_eq!(kept.secret_label, "main");
     }
+}
+
+/// Longer than any host allows, and than an index of PostgreSQL takes: that sees no repetition in it.
+fn long_name() -> String {
+    format!("acme/{}", (0..200).map(|_| new_id(NOW).split_off(14)).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_name_longer_than_hosts_allow_is_kept_with_the_reason() {
+    let room = Room::new(&FIX.replace("acme/*", "**")).await;
+    for (id, field, what, most) in [
+        (1, "/repository/full_name", "repository", 512),
+        (2, "/check_run/check_suite/head_branch", "branch", 512),
+        (3, "/check_run/head_sha", "commit", 255),
+        (4, "/sender/login", "actor", 1024),
+    ] {
+        let mut body = check(id, &sha(id), Some("main"), "failure");
+        *body.pointer_mut(field).unwrap() = json!(long_name());
+        let receipt = room.send("check_run", &body).await;
+        assert_eq!((receipt.outcome, receipt.jobs.len()), (DeliveryOutcome::NotUnderstood, 0), "{field}");
+        let kept = room.delivery(&receipt).await;
+        assert_eq!(kept.native, "github:check_run.completed");
+        let reason = format!("the {what} has a name of {} bytes, and at most {most} are taken", long_name().len());
+        assert_eq!(kept.reason, reason);
+        *body.pointer_mut(field).unwrap() = json!(&long_name()[..most]);
+        assert_eq!(room.send("check_run", &body).await.outcome, DeliveryOutcome::Accepted, "{field}");
+    }
+}
+
+/// Names that people make up, or that are lists of others, have no such limit.
+#[tokio::test]
+async fn a_long_name_of_a_check_or_a_happening_is_shortened_and_still_tells_them_apart() {
+    let room = Room::new(FIX).await;
+    let (name, mut checks) = (long_name(), HashSet::new());
+    for field in ["/check_run/name", "/check_run/id"] {
+        for end in ["1", "2"] {
+            let mut body = check(1, &sha(1), Some("main"), "failure");
+            *body.pointer_mut(field).unwrap() = json!(name.clone() + end);
+            body["check_run"]["completed_at"] = json!(format!("2026-01-15T10:03:1{end}Z"));
+            let receipt = room.send("check_run", &body).await;
+            assert_eq!(receipt.outcome, DeliveryOutcome::Accepted, "{field}");
+            assert_eq!(room.send("check_run", &body).await.outcome, DeliveryOutcome::Duplicate, "{field}");
+            checks.extend(room.decided("check_run", &body).await.checks.into_iter().map(|it| it.check.name));
+        }
+    }
+    assert_eq!(checks.len(), 3);
+    assert!(checks.iter().all(|name| name.len() <= 512), "{checks:?}");
 }
 
 #[tokio::test]
