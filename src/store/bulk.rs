@@ -160,12 +160,11 @@ impl Chosen {
                 chosen.and(&format!("{comparison} ${at}"));
             }
         }
-        if !filter.states.is_empty() {
-            let states: Vec<_> =
-                filter.states.iter().map(|state| chosen.add(Value::Text(state.as_str().to_owned()))).collect();
-            let states: Vec<_> = states.iter().map(|at| format!("${at}")).collect();
-            chosen.and(&format!("j.state IN ({})", states.join(", ")));
-        }
+        // Said even where every state will do: jobs are found by it, within a rule, a repository or alone.
+        let states = if filter.states.is_empty() { &[JobState::Queued, JobState::Held] } else { &filter.states[..] };
+        let states: Vec<_> = states.iter().map(|state| chosen.add(Value::Text(state.as_str().to_owned()))).collect();
+        let states: Vec<_> = states.iter().map(|at| format!("${at}")).collect();
+        chosen.and(&format!("j.state IN ({})", states.join(", ")));
         chosen
     }
 
@@ -208,5 +207,33 @@ impl Chosen {
             };
         }
         query
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::db;
+    use super::*;
+
+    /// With a million jobs that have ended every other way reads all of them.
+    #[tokio::test]
+    async fn what_was_never_sent_is_found_without_walking_what_was() {
+        let (_folder, mut conn) = db::empty().await;
+        let named = |name: &str| Some(name.to_owned());
+        for (filter, index) in [
+            (BulkFilter::default(), "jobs_by_state (state=?"),
+            (BulkFilter { rule: named("fix"), ..BulkFilter::default() }, "jobs_by_rule (rule=? AND state=?"),
+            (BulkFilter { repo: named("acme/widgets"), ..BulkFilter::default() }, "jobs_by_repo (repo=? AND state=?"),
+            (BulkFilter { subject: named("s"), ..BulkFilter::default() }, "jobs_of_subject (subject=?"),
+        ] {
+            let chosen = Chosen::of(&filter);
+            for what in ["SELECT COUNT(*) AS count", "SELECT j.id"] {
+                let order = if what.contains("COUNT") { "" } else { "ORDER BY j.id LIMIT 5" };
+                let sql = format!("EXPLAIN QUERY PLAN {what} FROM jobs j WHERE {} {order}", chosen.sql);
+                let plan = chosen.bind(&sql).fetch_all(&mut conn).await.unwrap();
+                let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
+                assert!(plan[0].contains(index) || plan[0].contains("jobs_open"), "{filter:?}: {plan:#?}");
+            }
+        }
     }
 }

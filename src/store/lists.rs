@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
 use super::bodies::{PLACE, Unpacked};
-use super::db::{Query, Row, query};
+use super::db::{Query, Row, Value, query};
 use super::errors::{Result, StoreError};
 use super::filing::shelves;
 use super::{Store, jobs, rows};
@@ -140,7 +140,8 @@ impl Store {
     pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunRecord>> {
         let conditions = [
             ("r.phase", filter.phase.map(|phase| phase.as_str().to_owned())),
-            ("j.rule", filter.rule.clone()),
+            // Looked at, not walked along: the newest of all runs are soon found.
+            ("j.rule || ''", filter.rule.clone()),
             ("r.job", filter.job.clone()),
         ];
         let list = List { select: rows::RUN, shelf: ANY, id: "r.job", conditions: &conditions };
@@ -167,7 +168,7 @@ impl Store {
         self.fetch(sql, values, read).await
     }
 
-    async fn fetch<T>(&self, sql: String, values: Vec<String>, read: fn(&Row) -> Result<T>) -> Result<Vec<T>> {
+    async fn fetch<T>(&self, sql: String, values: Vec<Value<'static>>, read: fn(&Row) -> Result<T>) -> Result<Vec<T>> {
         let mut conn = self.inner.db.read().await?;
         values.into_iter().fold(query(sql), Query::bind).fetch_all(&mut conn).await?.iter().map(read).collect()
     }
@@ -304,27 +305,37 @@ struct List<'a> {
 
 impl List<'_> {
     /// The statement; the values that it needs come behind those that are there.
-    fn sql(&self, page: &PageRequest, values: &mut Vec<String>) -> Result<String> {
+    fn sql(&self, page: &PageRequest, values: &mut Vec<Value<'static>>) -> Result<String> {
         let mut sql = format!("{} WHERE {}", self.select, self.shelf);
         for (column, value) in self.conditions {
             if let Some(value) = value {
-                values.push(value.clone());
+                values.push(value.clone().into());
                 let _ = write!(sql, " AND {column} = ${}", values.len());
             }
         }
         if let Some(cursor) = &page.cursor {
-            values.push(open_cursor(cursor)?);
+            values.push(open_cursor(cursor)?.into());
             let _ = write!(sql, " AND {} < ${}", self.id, values.len());
         }
-        let _ = write!(sql, " ORDER BY {} DESC LIMIT {}", self.id, limit(page) + 1);
+        values.push((limit(page) as i64 + 1).into());
+        let _ = write!(sql, " ORDER BY {} DESC LIMIT ${}", self.id, values.len());
         Ok(sql)
     }
 }
 
-/// Jobs in any of several states. Each state is a walk of its own along the index of states, so that a page costs the same
-/// however many jobs there are; all in one statement, or a job that changes its state between two of them would be in none.
-fn jobs_in(filter: &JobFilter, page: &PageRequest) -> Result<(String, Vec<String>)> {
-    let mut states: Vec<_> = filter.states.iter().map(|state| Some(state.as_str().to_owned())).collect();
+/// Jobs that fit a filter. They are walked along the index of the narrowest thing that is asked for (a subject, a repository, a
+/// rule), each state by itself, so that a page costs the same however many jobs there are; of one subject there are few. Only
+/// what is asked for beside it may be far between. All walks are one statement, or a job that changes its state between two of
+/// them would be in none.
+fn jobs_in(filter: &JobFilter, page: &PageRequest) -> Result<(String, Vec<Value<'static>>)> {
+    let JobFilter { states, rule, source, repo, subject } = filter;
+    let (by_subject, by_rule, by_repo) = (subject.is_some(), rule.is_some(), repo.is_some());
+    // What is only looked at must not be taken for what is walked along.
+    let state_column = if by_subject { "j.state || ''" } else { "j.state" };
+    let repo_column = if by_subject { "j.repo || ''" } else { "j.repo" };
+    let rule_column = if by_subject || by_repo { "j.rule || ''" } else { "j.rule" };
+    let states = if states.is_empty() && !by_subject && (by_rule || by_repo) { &JobState::ALL } else { &states[..] };
+    let mut states: Vec<_> = states.iter().map(|state| Some(state.as_str().to_owned())).collect();
     states.sort_unstable();
     states.dedup();
     if states.is_empty() {
@@ -333,21 +344,18 @@ fn jobs_in(filter: &JobFilter, page: &PageRequest) -> Result<(String, Vec<String
     let (mut walks, mut values) = (Vec::new(), Vec::new());
     for state in states {
         let conditions = [
-            ("j.state", state),
-            ("j.rule", filter.rule.clone()),
-            ("j.source", filter.source.clone()),
-            ("j.repo", filter.repo.clone()),
-            ("j.subject", filter.subject.clone()),
+            ("j.subject", subject.clone()),
+            (state_column, state),
+            (rule_column, rule.clone()),
+            (repo_column, repo.clone()),
+            ("j.source", source.clone()),
         ];
         let list = List { select: "SELECT j.id FROM jobs j", shelf: ANY, id: "j.id", conditions: &conditions };
         walks.push(format!("SELECT id FROM ({}) w{}", list.sql(page, &mut values)?, walks.len()));
     }
-    let sql = format!(
-        "{} WHERE j.id IN ({}) ORDER BY j.id DESC LIMIT {}",
-        rows::JOB,
-        walks.join(" UNION ALL "),
-        limit(page) + 1
-    );
+    // Every walk ends with the same limit.
+    let (walks, limit) = (walks.join(" UNION ALL "), values.len());
+    let sql = format!("{} WHERE j.id IN ({walks}) ORDER BY j.id DESC LIMIT ${limit}", rows::JOB);
     Ok((sql, values))
 }
 
@@ -382,18 +390,42 @@ mod tests {
 
     /// With a million jobs every other way reads all of them.
     #[tokio::test]
-    async fn a_page_of_jobs_walks_along_indexes() {
+    async fn a_page_of_jobs_walks_along_the_index_of_the_narrowest_that_is_asked_for() {
         let (_folder, mut conn) = db::empty().await;
-        let page = PageRequest { limit: 50, cursor: Some(cursor_of("01910a6e-0000-7000-8000-000000000000")) };
-        let of = |states: &[JobState]| JobFilter { states: states.to_vec(), ..JobFilter::default() };
-        let rule = JobFilter { rule: Some("fix".into()), ..JobFilter::default() };
-        for filter in [of(&[]), of(&[JobState::Held]), of(&JobState::ALL), rule] {
-            let (sql, values) = jobs_in(&filter, &page).unwrap();
-            let explain = query(format!("EXPLAIN QUERY PLAN {sql}"));
-            let plan = values.into_iter().fold(explain, Query::bind).fetch_all(&mut conn).await.unwrap();
-            let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
-            let worse = plan.iter().any(|step| step.starts_with("SCAN j") || step.contains("TEMP B-TREE"));
-            assert!(!worse, "{filter:?}: {plan:#?}");
+        let all = JobFilter {
+            states: vec![JobState::Lost, JobState::Held],
+            rule: Some("fix".into()),
+            source: Some("github".into()),
+            repo: Some("acme/widgets".into()),
+            subject: Some("github.com/acme/widgets@main".into()),
+        };
+        let (no_states, no_subject) = (Vec::new, || JobFilter { subject: None, ..all.clone() });
+        let no_repo = || JobFilter { repo: None, source: None, ..no_subject() };
+        let no_rule = || JobFilter { rule: None, ..no_repo() };
+        let every = JobState::ALL.len();
+        for (filter, walks, index) in [
+            (JobFilter::default(), 1, "sqlite_autoindex_jobs_1"),
+            (no_rule(), 2, "jobs_by_state (state=? AND id<?)"),
+            (no_repo(), 2, "jobs_by_rule (rule=? AND state=? AND id<?)"),
+            (JobFilter { states: no_states(), ..no_repo() }, every, "jobs_by_rule (rule=? AND state=? AND id<?)"),
+            (no_subject(), 2, "jobs_by_repo (repo=? AND state=? AND id<?)"),
+            (JobFilter { states: no_states(), ..no_subject() }, every, "jobs_by_repo (repo=? AND state=? AND id<?)"),
+            (all.clone(), 2, "jobs_of_subject (subject=?"),
+            (JobFilter { states: no_states(), ..all.clone() }, 1, "jobs_of_subject (subject=?"),
+        ] {
+            for cursor in [None, Some(cursor_of("01910a6e-0000-7000-8000-000000000000"))] {
+                let index = if cursor.is_some() { index } else { index.trim_end_matches(" AND id<?)") };
+                let (sql, values) = jobs_in(&filter, &PageRequest { limit: 50, cursor }).unwrap();
+                let explain = query(format!("EXPLAIN QUERY PLAN {sql}"));
+                let plan = values.into_iter().fold(explain, Query::bind).fetch_all(&mut conn).await.unwrap();
+                let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
+                // The first step fetches what the walks have found.
+                let along: Vec<_> = plan[1..].iter().filter(|step| step.contains(" j USING")).collect();
+                assert_eq!(along.len(), walks, "{filter:?}: {plan:#?}");
+                assert!(along.iter().all(|step| step.contains(index)), "{filter:?}: {plan:#?}");
+                let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
+                assert_eq!(sorts, filter.subject.is_some(), "{filter:?}: {plan:#?}");
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) use copy::{check_file, copy_file, finish_copy, open_copy};
 pub(super) use query::{Query, many, query, runs, within};
 pub(super) use schema::{columns_of, must_be_known};
 pub(super) use tx::Tx;
-pub(super) use value::Row;
+pub(super) use value::{Row, Value};
 
 use checkpoint::Checkpoints;
 use readers::{Reader, Readers, Warm};

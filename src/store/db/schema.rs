@@ -11,7 +11,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { version: 1, sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"), postgres: "" },
     Step {
         version: 2,
@@ -37,6 +37,11 @@ const STEPS: [Step; 6] = [
         version: 6,
         sqlite: include_str!("../../../migrations/sqlite/0006_packs.sql"),
         postgres: include_str!("../../../migrations/postgres/0006_packs.sql"),
+    },
+    Step {
+        version: 7,
+        sqlite: include_str!("../../../migrations/sqlite/0007_lists.sql"),
+        postgres: include_str!("../../../migrations/postgres/0007_lists.sql"),
     },
 ];
 
