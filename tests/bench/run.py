@@ -33,11 +33,6 @@ class Table:
         self.rows.append(line)
         print(line, flush=True)
 
-    def missing(self, name, why):
-        line = f"  {name:<66} not measured: {why}"
-        self.rows.append(line)
-        print(line, flush=True)
-
 
 def show(value):
     if value == int(value) or abs(value) >= 1000:
