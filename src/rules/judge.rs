@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minijinja::{Environment, Value as Mini};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::pattern::From;
 use super::rule::{Per, Rule};
@@ -13,9 +12,10 @@ use super::{admit, command, context, print};
 use crate::model::decision::Ruling;
 use crate::model::delivery::SourceKind;
 use crate::model::event::{Event, Kind, Origin};
+use crate::model::name::shortened;
 use crate::model::subject::Facts;
 
-/// Characters of a rendered key that are kept as they are.
+/// Bytes of a rendered key, which is one line.
 const KEY: usize = 300;
 
 /// One event of one delivery, with all that a rule may ask about it.
@@ -250,13 +250,6 @@ fn when(
     }
 }
 
-/// A rendered key in one line. A long one is cut, and ends in the hash of the whole: two that begin alike are two.
-fn short(key: &str) -> String {
-    let whole = print::line(key, usize::MAX);
-    let cut = print::line(key, KEY);
-    if cut == whole { whole } else { format!("{cut}{}", &hex::encode(Sha256::digest(whole))[..16]) }
-}
-
 /// The key under which events of the rule join one job.
 fn key(
     rule: &Rule,
@@ -291,7 +284,7 @@ fn key(
             if let Some(fact) = tracker.first() {
                 return Err(Refusal::denied(format!("per: {fact} unknown"), "per", Value::Null));
             }
-            match key.map(|key| short(&key)) {
+            match key.map(|key| shortened(print::line(&key, usize::MAX), KEY)) {
                 Ok(key) if key.is_empty() => Err(Refusal::failed("per", "the key is empty")),
                 Ok(key) => Ok(key),
                 Err(error) => Err(Refusal::failed("per", &print::explain(&error))),

@@ -102,9 +102,12 @@ async fn a_job_that_moves_between_states_is_neither_missed_nor_listed_twice() {
         }
     });
     let filter = JobFilter { states: vec![JobState::Queued, JobState::Held], ..JobFilter::default() };
-    while !moving.is_finished() {
+    loop {
         let listed = house.store.jobs(&filter, &page(9, None)).await.unwrap();
         assert_eq!(listed.items.iter().map(|job| &job.id).collect::<Vec<_>>(), [&job.id]);
+        if moving.is_finished() {
+            break;
+        }
     }
     moving.await.unwrap();
 }
