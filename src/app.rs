@@ -159,7 +159,7 @@ pub(crate) fn door(source: &SourceSettings) -> anyhow::Result<Door> {
         name: source.name.clone(),
         kind: source.kind,
         auth,
-        agents: source.agents.clone(),
+        agents: source.agents.as_slice().into(),
         max_age: source.max_age,
         event: source.event.clone(),
     };

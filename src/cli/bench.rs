@@ -92,7 +92,8 @@ fn plain_doors() -> anyhow::Result<Vec<Door>> {
     [SourceKind::Github, SourceKind::Gitlab, SourceKind::Jira]
         .into_iter()
         .map(|kind| {
-            let agents = if kind == SourceKind::Github { vec![AGENT.to_owned()] } else { Vec::new() };
+            let agents: &[&str] = if kind == SourceKind::Github { &[AGENT] } else { &[] };
+            let agents = agents.iter().map(|agent| (*agent).to_owned()).collect();
             // No secret at all: nothing could come in by it that is not handed over here.
             let auth = Auth::Hmac(Vec::new());
             let spec = SourceSpec { name: kind.as_str().to_owned(), kind, auth, agents, max_age: None, event: None };

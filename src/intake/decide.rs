@@ -10,7 +10,7 @@ use crate::model::event::Event;
 use crate::model::subject::{Facts, SubjectUpdate};
 use crate::rules::{self, Judgement, Occasion, Rendered, RuleSet};
 use crate::store::StoreError;
-use crate::webhook::{self, Delivery, Reading, Understood};
+use crate::webhook::{self, Delivery, Kept, Reading, Understood};
 
 use super::resolve::{lookup, resolve};
 use super::{Door, Intake};
@@ -30,14 +30,17 @@ impl Intake {
     pub async fn decide(
         &self,
         door: &Door,
-        delivery: &Delivery,
+        delivery: Delivery,
         id: &str,
         now: Timestamp,
     ) -> Result<Acceptance, StoreError> {
-        Ok(self.decide_under(&self.rules.now(), door, delivery, id, now).await?.acceptance)
+        let Decided { mut acceptance, .. } = self.decide_under(&self.rules.now(), door, &delivery, id, now).await?;
+        keep(&mut acceptance, delivery);
+        Ok(acceptance)
     }
 
-    /// The same under the rules that are given: those in force, or a candidate that somebody asks about.
+    /// The same under the rules that are given: those in force, or a candidate that somebody asks about. Without what is
+    /// kept of the request, see [`keep`].
     pub(super) async fn decide_under(
         &self,
         rules: &RuleSet,
@@ -55,11 +58,6 @@ impl Intake {
         let mut acceptance = Acceptance {
             id: id.to_owned(),
             source: door.spec.name.clone(),
-            secret_label: delivery.secret_label().to_owned(),
-            sender_id: delivery.sender_id().map(str::to_owned),
-            body_sha256: delivery.body_sha256().to_owned(),
-            body: delivery.body().clone(),
-            headers: delivery.headers().to_vec(),
             received_at: now,
             native,
             events,
@@ -146,6 +144,13 @@ impl Intake {
         let ticket = if mentions.is_empty() { None } else { self.store.mentioned(&mentions).await? };
         Ok(ticket.filter(|ticket| ticket != subject).unwrap_or_default())
     }
+}
+
+/// Adds what is kept of the request. What was read of it takes more memory, and goes here.
+pub(super) fn keep(acceptance: &mut Acceptance, delivery: Delivery) {
+    let Kept { secret_label, sender_id, headers, body } = delivery.into_kept();
+    (acceptance.secret_label, acceptance.sender_id) = (secret_label, sender_id);
+    (acceptance.headers, acceptance.body) = (headers, body);
 }
 
 /// The rules that have acted on an event of a delivery, or would have if they were not in shadow mode.

@@ -134,10 +134,7 @@ impl Intake {
 
     async fn accept(&self, door: &Door, delivery: Delivery) -> Result<Accepted, StoreError> {
         let now = self.clock.now();
-        let decided = self.decide(door, &delivery, &new_id(now), now).await?;
-        // What was read of it takes more memory than what is kept.
-        drop(delivery);
-        self.store.accept(decided).await
+        self.store.accept(self.decide(door, delivery, &new_id(now), now).await?).await
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Intake;
+use super::decide::keep;
 use super::explain::{Report, Restored, Unexplained};
 use crate::model::acceptance::Acceptance;
 use crate::model::id::new_id;
@@ -33,6 +34,7 @@ impl Intake {
         let rules = self.rules.now();
         let mut decided = self.decide_under(&rules, door, &delivery, &new_id(now), now).await?;
         let acceptance = &mut decided.acceptance;
+        keep(acceptance, delivery);
         acceptance.subjects.clear();
         acceptance.checks.clear();
         acceptance.resets.clear();

@@ -19,8 +19,6 @@ pub struct Acceptance {
     pub secret_label: String,
     /// The sender's delivery id.
     pub sender_id: Option<String>,
-    /// Hex SHA-256 of the body as it arrived.
-    pub body_sha256: String,
     /// The body as it arrived; stored compressed, apart from the row.
     pub body: bytes::Bytes,
     /// The headers that are needed to understand the body again (event name, content type, ids); never a secret one.

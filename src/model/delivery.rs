@@ -72,8 +72,6 @@ pub struct DeliveryRecord {
     pub secret_label: String,
     /// The sender's own delivery id, for display only: most hosts do not sign it.
     pub sender_id: Option<String>,
-    /// Hex SHA-256 of the body as it arrived.
-    pub body_sha256: String,
     /// Size of the body in bytes.
     pub body_bytes: u64,
     /// When it arrived.

@@ -1,5 +1,7 @@
 //! One verified request of a source, ready to be understood.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -17,18 +19,27 @@ use crate::model::delivery::SourceKind;
 pub struct Delivery {
     source: String,
     kind: SourceKind,
-    agents: Vec<String>,
+    agents: Arc<[String]>,
     fixed_event: Option<String>,
     signed: bool,
-    secret_label: String,
     event_header: Option<String>,
-    sender_id: Option<String>,
-    headers: Vec<(String, String)>,
-    body: Bytes,
-    body_sha256: String,
+    kept: Kept,
     payload: Bytes,
     parsed: Parsed,
     received_at: Timestamp,
+}
+
+/// What is kept of a request.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Label of the secret that matched; empty when none was asked for.
+    pub secret_label: String,
+    /// The sender's own delivery id, for display.
+    pub sender_id: Option<String>,
+    /// The headers that [`Delivery::restored`] needs; never one that holds a secret or a signature.
+    pub headers: Vec<(String, String)>,
+    /// The body as it arrived.
+    pub body: Bytes,
 }
 
 impl Delivery {
@@ -70,15 +81,16 @@ impl Delivery {
         Ok(Self {
             source: source.name.clone(),
             kind: source.kind,
-            agents: source.agents.clone(),
+            agents: Arc::clone(&source.agents),
             fixed_event: source.event.clone(),
             signed: source.auth.signs(),
-            secret_label,
             event_header,
-            sender_id: headers::sender_id(headers, source.kind),
-            headers: headers::kept(headers, source.kind),
-            body_sha256: hex::encode(Sha256::digest(&body)),
-            body,
+            kept: Kept {
+                secret_label,
+                sender_id: headers::sender_id(headers, source.kind),
+                headers: headers::kept(headers, source.kind),
+                body,
+            },
             payload,
             parsed,
             received_at,
@@ -96,7 +108,7 @@ impl Delivery {
     }
 
     /// Logins that we have on the host.
-    pub fn agents(&self) -> &[String] {
+    pub fn agents(&self) -> &Arc<[String]> {
         &self.agents
     }
 
@@ -110,34 +122,19 @@ impl Delivery {
         self.signed
     }
 
-    /// Label of the secret that matched; empty when none was asked for.
-    pub fn secret_label(&self) -> &str {
-        &self.secret_label
-    }
-
     /// The event name as the (unsigned) header gives it; Jira has none.
     pub fn event_header(&self) -> Option<&str> {
         self.event_header.as_deref()
     }
 
-    /// The sender's own delivery id, for display.
-    pub fn sender_id(&self) -> Option<&str> {
-        self.sender_id.as_deref()
+    /// What is kept of the request itself: everything else can be read of it again.
+    pub fn into_kept(self) -> Kept {
+        self.kept
     }
 
-    /// The headers that [`Delivery::restored`] needs; never one that holds a secret or a signature.
-    pub fn headers(&self) -> &[(String, String)] {
-        &self.headers
-    }
-
-    /// The body as it arrived.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// Hex SHA-256 of the body as it arrived.
-    pub fn body_sha256(&self) -> &str {
-        &self.body_sha256
+    /// Hex SHA-256 of the body as it arrived, worked out anew: few ask for it.
+    pub fn body_sha256(&self) -> String {
+        hex::encode(Sha256::digest(&self.kept.body))
     }
 
     /// The JSON text: the body, or what its form field held.

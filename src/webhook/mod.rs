@@ -21,7 +21,7 @@ mod understood;
 mod verify;
 mod words;
 
-pub use delivery::Delivery;
+pub use delivery::{Delivery, Kept};
 pub use headers::unambiguous;
 pub use refusal::Refusal;
 pub use source::{Auth, MIN_SECRET_BYTES, NamedSecret, SecretError, SourceSpec};

@@ -1,6 +1,7 @@
 //! What the verifier needs to know of a configured source; the configuration builds it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -30,7 +31,7 @@ pub struct SourceSpec {
     /// How its requests prove that they are its own.
     pub auth: Auth,
     /// Logins that we have on this host, e.g. `codegen-sh[bot]`.
-    pub agents: Vec<String>,
+    pub agents: Arc<[String]>,
     /// Jira: how far the signed timestamp may lie from now; `None` takes any. A body without one is accepted.
     pub max_age: Option<Duration>,
     /// The event that every request of this source tells, in our words (`issue.transitioned`) or the host's own; for

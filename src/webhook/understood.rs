@@ -1,5 +1,7 @@
 //! What a delivery says: its events, and what it adds to what is known.
 
+use std::sync::Arc;
+
 use super::delivery::Delivery;
 use super::parsed::Parsed;
 use super::tolerant::Id;
@@ -94,7 +96,7 @@ pub(super) struct Telling {
     subjects: Vec<SubjectUpdate>,
     checks: Vec<CheckUpdate>,
     resets: Vec<AttemptReset>,
-    agents: Vec<String>,
+    agents: Arc<[String]>,
 }
 
 impl Telling {
@@ -102,13 +104,12 @@ impl Telling {
         let event = Event {
             native: native.to_owned(),
             source: delivery.source().to_owned(),
-            happening: happening(&host, &["body", delivery.body_sha256()]),
             // Nothing ties such a body to a moment.
             momentary: !delivery.signed(),
             host,
             ..Event::default()
         };
-        let agents = delivery.agents().to_vec();
+        let agents = Arc::clone(delivery.agents());
         Self { event, said: Vec::new(), subjects: Vec::new(), checks: Vec::new(), resets: Vec::new(), agents }
     }
 
@@ -241,13 +242,19 @@ impl Telling {
         self.resets.push(AttemptReset::HumanPush { subject: self.event.subject.key.clone() });
     }
 
-    pub(super) fn finish(self) -> Understood {
+    /// Everything that was told. What has no identity of its own is known by the body of its delivery.
+    pub(super) fn finish(self, delivery: &Delivery) -> Understood {
         let native = self.event.native.clone();
-        let (reading, events) = match self.event.kind {
+        let (reading, mut events) = match self.event.kind {
             None if self.said.is_empty() => (Reading::NoKind, vec![self.event]),
             None => (Reading::Events, self.said),
             Some(_) => (Reading::Events, vec![self.event]),
         };
+        let mut by_body = None;
+        for event in events.iter_mut().filter(|event| event.happening.is_empty()) {
+            let known = by_body.get_or_insert_with(|| happening(&event.host, &["body", &delivery.body_sha256()]));
+            event.happening.clone_from(known);
+        }
         Understood { native, reading, events, subjects: self.subjects, checks: self.checks, resets: self.resets }
     }
 

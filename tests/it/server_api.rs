@@ -1,9 +1,11 @@
 //! The status API: what it tells, its document, its pages of lists, the acts.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use hookrun::store::Retention;
 use serde_json::{Value, json};
 
 use crate::server_support::{HOSTILE, RULE, World, get, post};
@@ -195,6 +197,36 @@ async fn a_job_tells_why_it_waits_and_what_was_said() {
     let run = get(&admin, "/api/v1/runs/4711").await.json();
     assert_eq!(run["job"], story.running.as_str());
     assert_eq!(run["pull_requests"][0]["url"], Value::Null, "an address of another scheme is not told");
+}
+
+#[tokio::test]
+async fn a_delivery_tells_the_hash_of_its_body_for_as_long_as_that_is_kept() {
+    let (world, story) = World::with_a_story().await;
+    let admin = world.admin();
+    let told = async |id: &str| {
+        let hash = get(&admin, &format!("/api/v1/deliveries/{id}")).await.json()["body_sha256"].clone();
+        let page = get(&admin, &format!("/deliveries/{id}")).await;
+        assert_eq!((page.status, page.body.contains("SHA-256")), (StatusCode::OK, hash != Value::Null));
+        hash
+    };
+    // Of "{}".
+    let hash = json!("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+    let made = get(&admin, &format!("/api/v1/jobs/{}", story.running)).await.json();
+    let needed = made["deliveries"][0].as_str().unwrap();
+    assert_eq!((told(&story.denied).await, told(needed).await), (hash.clone(), hash));
+    // One that cannot be read hides nothing else.
+    let cut = format!("UPDATE bodies SET body = substr(body, 1, 2) WHERE delivery = '{}'", story.denied);
+    assert_eq!(world.database.alter(&cut).await, 1);
+    assert_eq!(told(&story.denied).await, Value::Null);
+    world.clock.advance(Duration::from_hours(15 * 24));
+    let retention = Retention {
+        bodies: Duration::from_hours(14 * 24),
+        records: Duration::from_hours(90 * 24),
+        claims: Duration::from_hours(400 * 24),
+    };
+    world.store.sweep(&retention).await.unwrap();
+    assert_eq!(told(&story.denied).await, Value::Null);
+    assert_ne!(told(needed).await, Value::Null, "its job has not ended");
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// What the admin listener is told of the rules in force.
     pub(crate) rules: RulesInForce,
-    _database: Database,
+    pub(crate) database: Database,
 }
 
 impl World {
@@ -66,7 +66,7 @@ impl World {
         let database = Database::new().await;
         let clock = ManualClock::new();
         let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
-        Self { clock, store, rules: rules(), _database: database }
+        Self { clock, store, rules: rules(), database }
     }
 
     /// A store with one job in each state that the dashboard treats apart, told in a stranger's words.
@@ -119,7 +119,6 @@ impl World {
             source: "github".to_owned(),
             secret_label: format!("first {HOSTILE}"),
             sender_id: Some(HOSTILE.to_owned()),
-            body_sha256: "ab".repeat(32),
             body: Bytes::from_static(b"{}"),
             received_at: self.clock.now(),
             native: format!("github:{HOSTILE}"),

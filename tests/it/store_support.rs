@@ -69,7 +69,6 @@ impl House {
             id: new_id(now),
             source: "github".into(),
             secret_label: "main".into(),
-            body_sha256: "00".repeat(32),
             body: Bytes::from_static(b"{\"a\":1}"),
             headers: vec![("x-github-event".into(), "check_run".into())],
             received_at: now,

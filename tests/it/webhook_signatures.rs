@@ -119,7 +119,7 @@ fn every_vector_with_a_usable_secret_goes_the_whole_way() {
         match (vector.expect.as_str(), answer) {
             ("reject", Err(Refusal::Unauthorized { .. } | Refusal::Stale)) => {}
             ("reject", answer) => panic!("{name}: {answer:?}"),
-            (_, Ok(delivery)) => assert_eq!(delivery.secret_label(), "main", "{name}"),
+            (_, Ok(delivery)) => assert_eq!(delivery.into_kept().secret_label, "main", "{name}"),
             // The signature is right; "Hello, World!" is no JSON and some vectors carry no event header.
             (_, Err(Refusal::BadRequest { .. })) => {
                 assert!(vector.body.starts_with(b"Hello") || name.starts_with("sw-"), "{name}");

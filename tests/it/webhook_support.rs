@@ -39,7 +39,7 @@ pub(crate) fn source(kind: SourceKind) -> SourceSpec {
         name: format!("test-{}", kind.as_str()),
         kind,
         auth,
-        agents: vec!["codegen-sh[bot]".to_owned()],
+        agents: ["codegen-sh[bot]".to_owned()].into(),
         max_age: None,
         event: None,
     }

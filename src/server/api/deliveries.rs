@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
-use super::items::{DeliveryItem, List};
+use super::items::{DeliveryDetail, DeliveryItem, List};
 use super::params::{Id, Params, page};
 use crate::model::delivery::DeliveryOutcome;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
-use crate::store::DeliveryFilter;
+use crate::store::{DeliveryFilter, Store};
 
 /// Which deliveries.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -56,10 +57,23 @@ pub(super) async fn list(
 
 /// One delivery.
 #[utoipa::path(get, path = "/api/v1/deliveries/{id}", operation_id = "getDelivery", tag = "reading", params(("id" = String, Path, description = "Our id.")),
-    responses((status = 200, description = "The delivery.", body = DeliveryItem), Refusals))]
-pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<DeliveryItem>, Refusal> {
-    let record = admin.store.delivery(&id).await?;
-    record.map(|record| Json(record.into())).ok_or(Refusal::NotFound("there is no such delivery".into()))
+    responses((status = 200, description = "The delivery.", body = DeliveryDetail), Refusals))]
+pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<DeliveryDetail>, Refusal> {
+    let record = admin.store.delivery(&id).await?.ok_or(Refusal::NotFound("there is no such delivery".into()))?;
+    Ok(Json(DeliveryDetail { delivery: record.into(), body_sha256: hash_of_body(&admin.store, &id).await }))
+}
+
+/// Hex SHA-256 of the body of a delivery, as long as it is kept. One that is damaged has none: the rest is shown all the same.
+pub(in crate::server) async fn hash_of_body(store: &Store, delivery: &str) -> Option<String> {
+    let body = match store.body(delivery).await {
+        Ok(stored) => stored?.body,
+        Err(error) => {
+            tracing::warn!(delivery, %error, "the body of a delivery cannot be read");
+            return None;
+        }
+    };
+    // A large one takes longer than a thread that answers may be held up.
+    tokio::task::spawn_blocking(move || hex::encode(Sha256::digest(&body))).await.ok()
 }
 
 fn outcome(word: &str) -> Result<DeliveryOutcome, Refusal> {

@@ -34,8 +34,6 @@ pub(in crate::server) struct DeliveryItem {
     /// The sender's own id of it.
     #[schema(required)]
     pub sender_id: Option<String>,
-    /// Hex SHA-256 of its body.
-    pub body_sha256: String,
     /// Size of its body.
     pub body_bytes: u64,
     /// When it arrived.
@@ -67,7 +65,6 @@ impl From<DeliveryRecord> for DeliveryItem {
             source: record.source,
             secret_label: record.secret_label,
             sender_id: record.sender_id,
-            body_sha256: record.body_sha256,
             body_bytes: record.body_bytes,
             received_at: record.received_at.to_rfc3339(),
             native: record.native,
@@ -79,6 +76,17 @@ impl From<DeliveryRecord> for DeliveryItem {
             verdicts: record.verdicts.into_iter().map(VerdictItem::from).collect(),
         }
     }
+}
+
+/// A verified request of a source, looked at by itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::server) struct DeliveryDetail {
+    /// What lists tell of it too.
+    #[serde(flatten)]
+    pub delivery: DeliveryItem,
+    /// Hex SHA-256 of its body; null when that is not kept any more, or cannot be read.
+    #[schema(required)]
+    pub body_sha256: Option<String>,
 }
 
 /// What a rule said to a delivery.

@@ -2,7 +2,7 @@
 
 mod acts;
 mod brakes;
-mod deliveries;
+pub(super) mod deliveries;
 mod dry;
 pub(super) mod items;
 mod jobs;

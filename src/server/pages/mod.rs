@@ -18,6 +18,7 @@ use minijinja::{Environment, Value, context};
 use serde::{Deserialize, Serialize};
 
 use super::admin::Admin;
+use super::api::deliveries::hash_of_body;
 use super::api::params::{Content, Id, Params};
 use super::auth::{Caller, end_session};
 use super::problem::Refusal;
@@ -175,7 +176,10 @@ async fn delivery(
     Id(id): Id,
 ) -> Result<Html<String>, Refusal> {
     let delivery = admin.store.delivery(&id).await?.ok_or(Refusal::NotFound("there is no such delivery".into()))?;
-    let data = context! { head => head(&admin, &caller), now => admin.clock.now().0, delivery => shown(&delivery) };
+    let body_sha256 = hash_of_body(&admin.store, &id).await;
+    let data = context! {
+        head => head(&admin, &caller), now => admin.clock.now().0, delivery => shown(&delivery), body_sha256,
+    };
     admin.pages.render("delivery.html", data)
 }
 

@@ -198,7 +198,7 @@ impl Conn {
             Link::Postgres(conn) => {
                 // Whoever stops waiting here leaves a session in the middle of an answer: nobody may use it again.
                 *lost = true;
-                let done = postgres::execute(conn, &query).await;
+                let done = Box::pin(postgres::execute(conn, &query)).await;
                 *lost = false;
                 done
             }
@@ -213,7 +213,7 @@ impl Conn {
             Link::Sqlite(conn) => sqlite::fetch(conn, &query),
             Link::Postgres(conn) => {
                 *lost = true;
-                let found = postgres::fetch(conn, &query).await;
+                let found = Box::pin(postgres::fetch(conn, &query)).await;
                 *lost = false;
                 found
             }

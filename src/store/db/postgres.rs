@@ -56,7 +56,9 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions> {
 /// A new session.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
     let late = |_| StoreError::Busy("PostgreSQL does not answer".to_owned());
-    let mut conn = tokio::time::timeout(CONNECT, PgConnection::connect_with(options)).await.map_err(late)??;
+    // Apart: it is large, rarely needed, and part of everything that reads or writes, which is moved at every call.
+    let connecting = Box::pin(PgConnection::connect_with(options));
+    let mut conn = tokio::time::timeout(CONNECT, connecting).await.map_err(late)??;
     tell(&mut conn, SESSION).await?;
     Ok(conn)
 }

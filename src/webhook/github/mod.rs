@@ -67,7 +67,7 @@ pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understo
         }
         _ => {}
     }
-    Ok(telling.finish())
+    Ok(telling.finish(delivery))
 }
 
 /// What every reader of one event is asked with.

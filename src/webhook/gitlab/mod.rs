@@ -58,7 +58,7 @@ pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understo
         "project_create" => code::project_create(payload, &mut telling),
         _ => {}
     }
-    Ok(telling.finish())
+    Ok(telling.finish(delivery))
 }
 
 /// What every reader of one event is asked with.

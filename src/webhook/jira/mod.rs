@@ -62,7 +62,7 @@ pub(super) fn tell(delivery: &Delivery, Body(payload): &Body) -> Result<Understo
         (None, "transition") => issue::transitioned(&ask, payload, &mut telling)?,
         (None, other) => issue::other(other, payload, &mut telling),
     }
-    Ok(telling.finish())
+    Ok(telling.finish(delivery))
 }
 
 /// What every reader of one event is asked with.

@@ -106,7 +106,7 @@ impl Room {
         let headers = signed(SourceKind::Github, event, body.as_bytes());
         let delivery = verify(&door.spec, &headers, &body.into(), NOW).unwrap();
         let now = self.house.clock.now();
-        self.intake.decide(&door, &delivery, &new_id(now), now).await.unwrap()
+        self.intake.decide(&door, delivery, &new_id(now), now).await.unwrap()
     }
 
     /// A GitHub event whose requests are altered before they are committed.

@@ -165,7 +165,7 @@ async fn dry_is_live() {
     let door = Door { spec: github("repo-hook"), repos: Places::new(&["**".to_owned()]).unwrap() };
     let headers = signed(SourceKind::Github, "check_run", body.as_bytes());
     let delivery = verify(&door.spec, &headers, &body.clone().into(), NOW).unwrap();
-    let decide = async || room.intake.decide(&door, &delivery, "the same", NOW).await.unwrap();
+    let decide = async || room.intake.decide(&door, delivery.clone(), "the same", NOW).await.unwrap();
     let dry = decide().await;
     let receipt = room.post("repo-hook", &headers, &body).await.unwrap();
     assert_eq!(decide().await, dry, "what was done changes nothing of what is decided");

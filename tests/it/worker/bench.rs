@@ -389,7 +389,6 @@ pub(crate) async fn accept(
             id: new_id(now),
             source: source.to_owned(),
             secret_label: "1".to_owned(),
-            body_sha256: "00".repeat(32),
             body: body.into(),
             headers: vec![("content-type".to_owned(), content_type.to_owned())],
             received_at: now,
