@@ -27,11 +27,11 @@ const EVERY: &str = "PRAGMA foreign_keys = 1; PRAGMA cache_size = -500; PRAGMA t
 /// Who reads must not write by mistake.
 const READING: &str = "PRAGMA query_only = 1;";
 
-/// The log is folded behind the commits; when it has grown to 4 MB all the same, because commits never paused, one of them
+/// The log is folded behind the commits; when it has grown to 16 MB all the same, because commits never paused, one of them
 /// folds what is left. It then begins anew and is written over, which syncs faster than a file that grows. Room for the pages
 /// that every group of deliveries touches, and for those by which a hundred lanes are walked among a million jobs; after a
 /// burst the log gives its space back.
-const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -1500; \
+const WRITING: &str = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -1500; \
     PRAGMA journal_size_limit = 67108864;";
 
 /// A table without a number of its own as its key is searched twice by its key, once by this.
