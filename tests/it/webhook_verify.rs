@@ -179,6 +179,15 @@ fn rotation_tells_which_secret_matched() {
 }
 
 #[test]
+fn a_long_id_of_the_sender_is_cut_for_display() {
+    let body = Bytes::from(fixture("github.ping.json"));
+    let mut given = signed(Github, "ping", &body);
+    given.insert("x-github-delivery", "1".repeat(201).parse().unwrap());
+    let kept = verify(&source(Github), &given, &body, NOW).unwrap().into_kept();
+    assert_eq!(kept.sender_id, Some("1".repeat(200)));
+}
+
+#[test]
 fn gitlab_demands_the_signature_where_it_can() {
     let body = fixture("gitlab.pipeline.failed.json");
     let token = "a plain token of the tests";
