@@ -77,8 +77,8 @@ impl Unfiled {
 /// Files the oldest; how many there were.
 async fn file(tx: &mut Tx, most: u64) -> Result<u64> {
     query(
-        "UPDATE deliveries SET unfiled = 0 WHERE id IN \
-         (SELECT d.id FROM deliveries d WHERE d.unfiled = 1 ORDER BY d.id LIMIT $1)",
+        "UPDATE deliveries SET unfiled = 0 WHERE rowid IN \
+         (SELECT rowid FROM deliveries WHERE unfiled = 1 ORDER BY rowid LIMIT $1)",
     )
     .bind(most as i64)
     .execute(tx)

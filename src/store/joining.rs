@@ -234,17 +234,13 @@ impl<'g> Newest<'g> {
 }
 
 /// The open job of a rule and key, which may be older than one that it superseded; else the newest that is no follow-up.
+const NEWEST: &str = "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, \
+    j.revision, j.run, EXISTS (SELECT 1 FROM jobs f WHERE f.follows = j.id AND f.key = j.key AND f.state <> 'superseded') \
+    AS followed FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
+    (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2 AND open = 0 AND follows IS NULL))";
+
 async fn newest<'g>(tx: &mut Tx, (rule, key): (&str, &str)) -> Result<Option<Newest<'g>>> {
-    let row = query(
-        "SELECT j.id, j.state, j.open, j.created_at, j.settled_by, j.due_at, j.sha, j.failing, j.tries, j.events, j.revision, \
-         j.run, EXISTS (SELECT 1 FROM jobs f WHERE f.follows = j.id AND f.key = j.key AND f.state <> 'superseded') \
-         AS followed FROM jobs j WHERE j.id = COALESCE((SELECT id FROM jobs WHERE rule = $1 AND key = $2 AND open = 1), \
-         (SELECT MAX(id) FROM jobs WHERE rule = $1 AND key = $2 AND follows IS NULL))",
-    )
-    .bind(rule)
-    .bind(key)
-    .fetch_optional(tx)
-    .await?;
+    let row = query(NEWEST).bind(rule).bind(key).fetch_optional(tx).await?;
     row.map(|row| {
         let state = rows::state(row.try_get("state")?)?;
         // Held, but it may have a run: to events it is like any other that was sent.
@@ -268,4 +264,23 @@ async fn newest<'g>(tx: &mut Tx, (rule, key): (&str, &str)) -> Result<Option<New
         })
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::db;
+    use super::*;
+
+    /// Every delivery that makes a job asks it.
+    #[tokio::test]
+    async fn the_newest_job_of_a_key_is_found_by_the_key() {
+        let (_folder, mut conn) = db::empty().await;
+        let explain = query(format!("EXPLAIN QUERY PLAN {NEWEST}")).bind("x").bind("x");
+        let rows = explain.fetch_all(&mut conn).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+        for index in ["jobs_open (rule=? AND key=?)", "jobs_of_key (rule=? AND key=?)", "jobs_following (follows=?)"] {
+            assert!(plan.iter().any(|step| step.contains(index)), "{index}: {plan:#?}");
+        }
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN j")), "{plan:#?}");
+    }
 }

@@ -428,4 +428,24 @@ mod tests {
             }
         }
     }
+
+    /// Those that are not filed are walked through by themselves, not along all that there are.
+    #[tokio::test]
+    async fn a_page_of_deliveries_of_a_place_walks_each_shelf_by_its_index() {
+        let (_folder, mut conn) = db::empty().await;
+        let conditions = [("d.outcome", Some("unmatched".to_owned())), ("d.repo", Some("acme/widgets".to_owned()))];
+        for (shelf, index) in
+            shelves(false).iter().zip(["deliveries_unfiled (unfiled=?)", "deliveries_of_repo (repo=?"])
+        {
+            for cursor in [None, Some(cursor_of("01910a6e-0000-7000-8000-000000000000"))] {
+                let list = List { select: "SELECT d.* FROM deliveries d", shelf, id: "d.id", conditions: &conditions };
+                let mut values = Vec::new();
+                let sql = list.sql(&PageRequest { limit: 50, cursor }, &mut values).unwrap();
+                let explain = query(format!("EXPLAIN QUERY PLAN {sql}"));
+                let plan = values.into_iter().fold(explain, Query::bind).fetch_all(&mut conn).await.unwrap();
+                let plan: Vec<String> = plan.iter().map(|row| row.try_get("detail").unwrap()).collect();
+                assert!(plan[0].contains(index), "{sql}: {plan:#?}");
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { version: 1, sqlite: include_str!("../../../migrations/sqlite/0001_first.sql"), postgres: "" },
     Step {
         version: 2,
@@ -42,6 +42,11 @@ const STEPS: [Step; 7] = [
         version: 7,
         sqlite: include_str!("../../../migrations/sqlite/0007_lists.sql"),
         postgres: include_str!("../../../migrations/postgres/0007_lists.sql"),
+    },
+    Step {
+        version: 8,
+        sqlite: include_str!("../../../migrations/sqlite/0008_lean.sql"),
+        postgres: include_str!("../../../migrations/postgres/0008_lean.sql"),
     },
 ];
 

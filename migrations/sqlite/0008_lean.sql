@@ -1,0 +1,8 @@
+-- What is written with every delivery and job touches fewer pages.
+
+-- Deliveries that are not filed, by number: each stands behind the last, where by id it would be anywhere among the newest.
+DROP INDEX deliveries_unfiled;
+CREATE INDEX deliveries_unfiled ON deliveries (unfiled) WHERE unfiled = 1;
+-- Jobs that nothing joins any more; the open ones stand in jobs_open.
+DROP INDEX jobs_of_key;
+CREATE INDEX jobs_of_key ON jobs (rule, key, id) WHERE open = 0;
