@@ -7,6 +7,7 @@ use super::Intake;
 use super::decide::keep;
 use super::explain::{Report, Restored, Unexplained};
 use crate::model::acceptance::Acceptance;
+use crate::model::decision::Ruling;
 use crate::model::id::new_id;
 use crate::store::StoreError;
 
@@ -39,8 +40,17 @@ impl Intake {
         acceptance.checks.clear();
         acceptance.resets.clear();
         if let Some(rule) = rule {
+            for (at, request) in &acceptance.requests {
+                if request.rule != rule
+                    && let Some(verdict) = acceptance.verdicts.get_mut(*at)
+                {
+                    verdict.decision = Ruling::NoMatch;
+                    verdict.reason = format!("left out: only {rule} was replayed");
+                }
+            }
             acceptance.requests.retain(|(_, request)| request.rule == rule);
         }
+        acceptance.replay_of = Some(id.to_owned());
         acceptance.sender_id = Some(match by {
             Some(by) => format!("replay of {id} by {by}"),
             None => format!("replay of {id}"),

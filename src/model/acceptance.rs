@@ -19,6 +19,8 @@ pub struct Acceptance {
     pub secret_label: String,
     /// The sender's delivery id.
     pub sender_id: Option<String>,
+    /// The delivery that it repeats, if somebody asked for that.
+    pub replay_of: Option<String>,
     /// The body as it arrived; stored compressed, apart from the row.
     pub body: bytes::Bytes,
     /// The headers that are needed to understand the body again (event name, content type, ids); never a secret one.

@@ -72,6 +72,8 @@ pub struct DeliveryRecord {
     pub secret_label: String,
     /// The sender's own delivery id, for display only: most hosts do not sign it.
     pub sender_id: Option<String>,
+    /// The delivery that it repeats, if somebody asked for that.
+    pub replay_of: Option<String>,
     /// Size of the body in bytes.
     pub body_bytes: u64,
     /// When it arrived.

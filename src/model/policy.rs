@@ -22,6 +22,8 @@ pub const RUNNING_ON_SUBJECT: u32 = 1;
 pub struct Policy {
     /// Hash of the rules that it was read from.
     pub rules_hash: String,
+    /// The mode of a rule that sends nothing, `"off"` or `"shadow"`: its jobs wait until it is live again.
+    pub silent: Option<&'static str>,
     /// The cap of attempts.
     pub attempts: u32,
     /// Budgets and caps, the rule's own and the ceilings that bind it.
@@ -48,6 +50,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             rules_hash: String::new(),
+            silent: None,
             attempts: ATTEMPTS,
             limits: Vec::new(),
             file: String::new(),

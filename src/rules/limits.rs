@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::build::Builder;
-use super::file::{ApprovalKey, ApprovalKeys, ApprovalWord, Deed, Haste, LimitKeys, RuleKeys, Stale, Way};
+use super::file::{ApprovalKey, ApprovalKeys, ApprovalWord, Deed, Haste, LimitKeys, Mode, RuleKeys, Stale, Way};
 use super::pattern::{Patterns, Spelling};
 use super::read::{At, Texts};
 use super::rule::Settle;
@@ -71,6 +71,7 @@ impl Builder<'_> {
         let (approval, approval_wait) = self.approval(keys.approval.as_ref());
         Policy {
             rules_hash: String::new(),
+            silent: keys.mode.as_ref().map(|mode| mode.value).filter(|mode| *mode != Mode::Live).map(Mode::as_str),
             attempts: attempts.unwrap_or(usual.attempts),
             limits,
             file: file.to_owned(),

@@ -145,9 +145,9 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
     for run in runs(&rows) {
         let mut query = many(
             "INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, \
-             kind, subject, repo, outcome, reason, verdicts, sha, happening, unfiled, pack, pack_at)",
+             kind, subject, repo, outcome, reason, verdicts, sha, happening, unfiled, pack, pack_at, replay_of)",
             run.len(),
-            19,
+            20,
             "",
         );
         for (Prepared { acceptance, size, .. }, accepted, pack, at) in run {
@@ -173,7 +173,8 @@ async fn write_deliveries(tx: &mut Tx, group: &[Prepared], accepted: &[Accepted]
                 .bind(event.map(|event| event.happening.as_str()))
                 .bind(i64::from(files_later))
                 .bind(Some(*pack).filter(|pack| *pack != acceptance.id))
-                .bind(*at as i64);
+                .bind(*at as i64)
+                .bind(&acceptance.replay_of);
         }
         query.execute(tx).await?;
     }

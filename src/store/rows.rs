@@ -156,6 +156,7 @@ pub(super) fn delivery(row: &Row) -> Result<DeliveryRecord> {
         source: row.try_get("source")?,
         secret_label: row.try_get("secret_label")?,
         sender_id: row.try_get("sender_id")?,
+        replay_of: row.try_get("replay_of")?,
         body_bytes: row.try_get::<i64>("body_bytes")?.max(0) as u64,
         received_at: known_time(row, "received_at")?,
         native: row.try_get("native")?,

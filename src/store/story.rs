@@ -194,20 +194,23 @@ impl Store {
         Ok(last)
     }
 
-    /// A page of the deliveries since a moment, oldest first.
-    pub async fn deliveries_since(
+    /// A page of what came from one moment until another, oldest first; without what was only replayed.
+    pub async fn deliveries_between(
         &self,
         from: Timestamp,
+        until: Timestamp,
         source: Option<&str>,
         page: &PageRequest,
     ) -> Result<Page<DeliveryRecord>> {
         let after = page.cursor.as_deref().map(open_cursor).transpose()?.unwrap_or_else(|| first_id(from));
         let mut conn = self.inner.db.read().await?;
-        let sql = "SELECT d.* FROM deliveries d WHERE d.id > $1 AND ($2 = '' OR d.source = $2) ORDER BY d.id LIMIT $3";
+        let sql = "SELECT d.* FROM deliveries d WHERE d.id > $1 AND d.id < $4 AND d.replay_of IS NULL \
+                   AND ($2 = '' OR d.source = $2) ORDER BY d.id LIMIT $3";
         let found = query(sql)
             .bind(after)
             .bind(source.unwrap_or_default())
             .bind(limit(page) as i64 + 1)
+            .bind(first_id(Timestamp(until.0.saturating_add(1))))
             .fetch_all(&mut conn)
             .await?;
         let items = found.iter().map(rows::delivery).collect::<Result<Vec<_>>>()?;

@@ -174,7 +174,36 @@ async fn who_may_read_may_ask_and_only_an_operator_may_replay() {
     let done = post(&admin, &replay, "{\"execute\": true}").await.json();
     assert!(done["recorded_as"].is_string(), "{done}");
     let many = post(&admin, "/api/v1/replay?since=1d&rule=fix-failed-checks", "").await.json();
-    assert_eq!((&many["deliveries"], many["items"].as_array().unwrap().len()), (&json!(2), 2));
+    // The replay itself is none of what came.
+    assert_eq!((&many["deliveries"], many["items"].as_array().unwrap().len()), (&json!(1), 1));
+    let item = get(&admin, &format!("/api/v1/deliveries/{}", done["recorded_as"].as_str().unwrap())).await.json();
+    assert_eq!(item["replay_of"], json!(delivery));
+}
+
+/// What replays record, and what arrives while they go on, would otherwise be replayed in its turn, without end.
+#[tokio::test]
+async fn many_replays_end_with_what_had_come_when_they_began() {
+    let world = World::empty().await;
+    for id in 0..5_u64 {
+        world.takes(id, &format!("{id}c26c3e57ca3a959ca5aad62de7213c562f8c821"), "fix").await;
+    }
+    let (mut cursor, mut looked, mut pages) = (String::new(), 0, 0);
+    loop {
+        let path = format!("/api/v1/replay?since=7d&limit=2&execute=true{cursor}");
+        let page = post(&world.admin(), &path, "").await.json();
+        looked += page["deliveries"].as_u64().unwrap();
+        pages += 1;
+        world.takes(10 + pages, &format!("{pages}d26c3e57ca3a959ca5aad62de7213c562f8c821"), "fix").await;
+        match page["next"].as_str() {
+            Some(next) if pages < 10 => cursor = format!("&cursor={next}"),
+            _ => break,
+        }
+    }
+    assert_eq!((looked, pages), (5, 3));
+    for cursor in ["x", "1.x", "x.MDE5MTBhNmUtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAw"] {
+        let answer = post(&world.admin(), &format!("/api/v1/replay?since=7d&cursor={cursor}"), "").await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{cursor}: {}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -33,8 +33,13 @@ pub(super) fn stale(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value
     (said, inputs)
 }
 
-/// Nothing is sent of what somebody has paused. Of several pauses the one that lasts longest is named.
-pub(super) fn pause(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value>) {
+/// Nothing is sent of what somebody has paused, nor of a rule that was turned off: it goes on when that is over. Of several
+/// pauses the one that lasts longest is named.
+pub(super) fn pause(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
+    if let Some(mode) = policy.silent {
+        let reason = format!("the mode of the rule {} is \"{mode}\" now", snapshot.job.rule);
+        return (Said::Wait(reason, None), inputs(json!({ "mode": mode })));
+    }
     let longest = snapshot.pauses.iter().max_by_key(|pause| pause.until.map_or(i64::MAX, |at| at.0));
     let Some(pause) = longest else { return (Said::Pass("not paused".to_owned()), Map::new()) };
     let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };

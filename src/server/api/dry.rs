@@ -18,7 +18,7 @@ use crate::model::delivery::DeliveryRecord;
 use crate::server::admin::Admin;
 use crate::server::auth::Caller;
 use crate::server::problem::{Refusal, Refusals};
-use crate::store::Page;
+use crate::store::{Page, StoreError, cursor_of};
 
 /// How long one answer over many deliveries may work; the next page goes on.
 const WORK: Duration = Duration::from_secs(10);
@@ -341,10 +341,12 @@ pub(super) async fn diff(
     }))
 }
 
-/// A page of stored deliveries that is worked through until it is done or the time is up.
+/// A page of stored deliveries that is worked through until it is done or the time is up. The pages end with what had come
+/// when the first of them was asked for: what comes meanwhile is not added to what somebody wanted.
 struct Batch {
     records: std::vec::IntoIter<DeliveryRecord>,
     began: Timestamp,
+    until: Timestamp,
     looked: u64,
     unreadable: u64,
     /// Where the next page begins.
@@ -362,8 +364,20 @@ impl Batch {
     ) -> Result<Self, Refusal> {
         let began = admin.clock.now();
         let from = began.minus(span(since)?);
-        let Page { items, next } = admin.store.deliveries_since(from, source, &page(limit, cursor)?).await?;
-        Ok(Self { records: items.into_iter(), began, looked: 0, unreadable: 0, cursor: next, last: None })
+        let (until, cursor) = match cursor {
+            Some(cursor) => {
+                let (until, cursor) = cursor
+                    .split_once('.')
+                    .and_then(|(until, cursor)| Some((Timestamp(until.parse().ok()?), cursor.to_owned())))
+                    .ok_or(StoreError::BadCursor)?;
+                (until, Some(cursor))
+            }
+            None => (began, None),
+        };
+        let page = page(limit, cursor)?;
+        let Page { items, next } = admin.store.deliveries_between(from, until, source, &page).await?;
+        let cursor = next.map(|next| cursor_until(until, &next));
+        Ok(Self { records: items.into_iter(), began, until, looked: 0, unreadable: 0, cursor, last: None })
     }
 
     /// The next delivery; when the time is up there is none, and the next page begins here.
@@ -372,7 +386,7 @@ impl Batch {
             && admin.clock.now().since(self.began) > WORK
             && self.records.len() > 0
         {
-            self.cursor = Some(crate::store::cursor_of(last));
+            self.cursor = Some(cursor_until(self.until, &cursor_of(last)));
             return None;
         }
         let record = self.records.next()?;
@@ -392,4 +406,9 @@ impl Batch {
             }
         }
     }
+}
+
+/// Where the next page begins, with the end of the last one.
+fn cursor_until(until: Timestamp, cursor: &str) -> String {
+    format!("{}.{cursor}", until.0)
 }

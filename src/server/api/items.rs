@@ -34,6 +34,9 @@ pub(in crate::server) struct DeliveryItem {
     /// The sender's own id of it.
     #[schema(required)]
     pub sender_id: Option<String>,
+    /// The delivery that it repeats, if it is a replay.
+    #[schema(required)]
+    pub replay_of: Option<String>,
     /// Size of its body.
     pub body_bytes: u64,
     /// When it arrived.
@@ -65,6 +68,7 @@ impl From<DeliveryRecord> for DeliveryItem {
             source: record.source,
             secret_label: record.secret_label,
             sender_id: record.sender_id,
+            replay_of: record.replay_of,
             body_bytes: record.body_bytes,
             received_at: record.received_at.to_rfc3339(),
             native: record.native,

@@ -72,14 +72,15 @@ pub(in crate::server) struct Miss {
 
 /// Tells what a rule said to each delivery of so long.
 pub(in crate::server) async fn of_rule(admin: &Admin, rule: &str, since: Duration) -> Result<RuleStory, Refusal> {
-    let from = admin.clock.now().minus(since);
+    let until = admin.clock.now();
+    let from = until.minus(since);
     let mut page = PageRequest { limit: PAGE, cursor: None };
     let (mut deliveries, mut asked, mut acted) = (0, 0, 0);
     let mut said: BTreeMap<String, u64> = BTreeMap::new();
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     let mut misses: Vec<(usize, Miss)> = Vec::new();
     let cut = loop {
-        let batch = admin.store.deliveries_since(from, None, &page).await?;
+        let batch = admin.store.deliveries_between(from, until, None, &page).await?;
         for delivery in batch.items {
             deliveries += 1;
             let Some(verdict) = delivery.verdicts.iter().filter(|it| it.rule == rule).min_by_key(|it| distance(it))

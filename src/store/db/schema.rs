@@ -45,8 +45,8 @@ const STEPS: [Step; 8] = [
     },
     Step {
         version: 8,
-        sqlite: include_str!("../../../migrations/sqlite/0008_lean.sql"),
-        postgres: include_str!("../../../migrations/postgres/0008_lean.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0008_replays.sql"),
+        postgres: include_str!("../../../migrations/postgres/0008_replays.sql"),
     },
 ];
 

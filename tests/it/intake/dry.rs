@@ -209,6 +209,9 @@ async fn a_replay_is_dry_unless_told_otherwise_and_each_one_claims_anew() {
     // Of another rule nothing is asked.
     let other = room.intake.replay(&receipt.delivery, Some("other"), Some("ops")).await.unwrap();
     assert!(other.jobs.is_empty());
+    let recorded = room.house.store.delivery(other.recorded_as.as_ref().unwrap()).await.unwrap().unwrap();
+    let said = &recorded.verdicts[0];
+    assert_eq!((said.decision, &*said.reason), (Ruling::NoMatch, "left out: only other was replayed"));
 }
 
 #[tokio::test]

@@ -143,6 +143,12 @@ impl Bench {
         self.restart().await
     }
 
+    /// The same after a restart under other rules.
+    pub(crate) async fn restart_under(mut self, rules: &'static str) -> Self {
+        self.setting.rules = rules;
+        self.restart().await
+    }
+
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }

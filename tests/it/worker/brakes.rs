@@ -224,3 +224,28 @@ impl Bench {
         self.database.alter(statement).await;
     }
 }
+
+/// `config/rules.toml` says of `mode = "off"` that nothing that waits is lost: hundreds of jobs must not each need a person.
+#[tokio::test]
+async fn the_jobs_of_a_rule_that_is_off_wait_and_go_on_when_it_is_live_again() {
+    let mut bench = bench(rule!("")).await;
+    let mut jobs = Vec::new();
+    for number in 1..=3 {
+        jobs.push(on(&bench, &format!("fix-{number}"), number).await);
+    }
+    bench.advance(60);
+    for (mode, rules) in [("off", rule!("mode = 'off'\n")), ("shadow", rule!("mode = 'shadow'\n"))] {
+        bench = bench.restart_under(rules).await;
+        bench.release().await;
+        assert!(bench.calls(Call::Create).is_empty(), "{mode}");
+        for job in &jobs {
+            let found = bench.find(job).await;
+            assert_eq!(found.state, JobState::Queued, "{mode}: {}", found.reason);
+        }
+    }
+    bench = bench.restart_under(rule!("")).await;
+    bench.release().await;
+    for job in &jobs {
+        assert_eq!(bench.state(job).await, JobState::Running);
+    }
+}

@@ -6,3 +6,7 @@ CREATE INDEX deliveries_unfiled ON deliveries (unfiled) WHERE unfiled = 1;
 -- Jobs that nothing joins any more; the open ones stand in jobs_open.
 DROP INDEX jobs_of_key;
 CREATE INDEX jobs_of_key ON jobs (rule, key, id) WHERE open = 0;
+
+-- The delivery that this one repeats: replays are records of what somebody did, not something that came.
+ALTER TABLE deliveries ADD COLUMN replay_of TEXT;
+UPDATE deliveries SET replay_of = SUBSTR(sender_id, 11, 36) WHERE sender_id LIKE 'replay of %';

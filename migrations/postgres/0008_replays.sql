@@ -1,0 +1,8 @@
+-- Jobs that nothing joins any more; the open ones stand in jobs_open.
+
+DROP INDEX jobs_of_key;
+CREATE INDEX jobs_of_key ON jobs (rule, key, id) WHERE open = 0;
+
+-- The delivery that this one repeats: replays are records of what somebody did, not something that came.
+ALTER TABLE deliveries ADD COLUMN replay_of TEXT COLLATE "C";
+UPDATE deliveries SET replay_of = SUBSTR(sender_id, 11, 36) WHERE sender_id LIKE 'replay of %';
