@@ -56,7 +56,9 @@ impl App {
         let lifecycle = Lifecycle::new();
         let url = settings.database.url.expose_secret().to_owned();
         // Which file is said here; another address may carry a password.
-        let place = url.strip_prefix("sqlite:").map_or_else(String::new, |file| format!(" {file}"));
+        let file = url.strip_prefix("sqlite:").map(str::to_owned);
+        let place = file.as_ref().map_or_else(String::new, |file| format!(" {file}"));
+        let database = file.unwrap_or_else(|| "PostgreSQL".to_owned());
         let store = Store::open(StoreOptions { url, limits: settings.codegen.limits }, clock.clone())
             .await
             .with_context(|| format!("cannot open the database{place}"))?;
@@ -87,6 +89,7 @@ impl App {
         options.insecure_http = settings.codegen.insecure_http;
         let codegen = Codegen::new(&options, store.clone(), clock.clone())?;
         let RulesSettings { path, terms } = settings.rules.clone();
+        let rules_at = path.display().to_string();
         let reload = Reload::new(path, terms, rules.clone(), clock.clone());
         let waiting = store.clone();
         let changed = move || {
@@ -110,7 +113,9 @@ impl App {
             }
         });
         let dashboard = admin.map(|admin| admin.to_string());
-        tracing::info!(%webhooks, admin = dashboard, version = env!("CARGO_PKG_VERSION"), "hookrun is up");
+        tracing::info!(
+            %webhooks, admin = dashboard, database, rules = rules_at, version = env!("CARGO_PKG_VERSION"), "hookrun is up"
+        );
         Ok(Self { webhooks, admin, lifecycle, store })
     }
 

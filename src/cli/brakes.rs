@@ -104,6 +104,11 @@ pub(super) async fn pause(arguments: PauseArguments, printer: Printer) -> anyhow
     let stopping = answer["stopping"].as_array().map_or(0, Vec::len);
     if stop_running {
         Printer::line(format_args!("runs that are being stopped: {stopping}"));
+        let being_sent = answer["being_sent"].as_u64().unwrap_or_default();
+        if being_sent > 0 {
+            let told = format_args!("just being sent, not stopped: {being_sent}; say it once more in a minute");
+            Printer::line(printer.paint(Style::Warn, told));
+        }
     }
     held_back(&answer["held_back"], printer);
     Printer::line(format_args!("lift it with: hookrun resume {}", text(&pause["what"])));

@@ -67,7 +67,9 @@ pub(super) async fn run(arguments: TestArguments, printer: Printer) -> anyhow::R
             _ => format!("{all} {word}, {}", printer.paint(Style::Bad, format_args!("{failed} failed"))),
         });
     }
-    Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+    // A name that fits nothing is a slip: it must not pass for success.
+    let none = arguments.filter.is_some() && !rules.tests().iter().any(|test| wanted(&test));
+    Ok(if failed == 0 && !none { Exit::Done } else { Exit::Failed })
 }
 
 fn show(name: &str, differences: &Differences, printer: Printer) {

@@ -46,9 +46,19 @@ pub(super) struct Wish {
     pub(super) stop_running: bool,
 }
 
+/// A pause that was put in force.
+#[derive(Debug)]
+pub(super) struct PauseSet {
+    pub(super) pause: Pause,
+    /// The jobs that stop what runs.
+    pub(super) stopping: Vec<String>,
+    /// Jobs that are just being sent: what they start is not stopped.
+    pub(super) being_sent: u64,
+}
+
 impl Admin {
-    /// Puts a pause in force; answers it with the jobs that stop what runs.
-    pub(super) async fn pause(&self, caller: &Caller, wish: Wish) -> Result<(Pause, Vec<String>), Refusal> {
+    /// Puts a pause in force.
+    pub(super) async fn pause(&self, caller: &Caller, wish: Wish) -> Result<PauseSet, Refusal> {
         let Wish { what, until, reason, stop_running } = wish;
         let since = self.clock.now();
         if until.is_some_and(|until| until <= since) {
@@ -57,15 +67,18 @@ impl Admin {
         let pause = Pause { what, reason, by: caller.name.clone(), since, until };
         self.store.pause(&pause).await?;
         tracing::warn!(what = %pause.what, by = caller.name, reason = pause.reason, "paused");
-        let mut stopping = Vec::new();
+        let mut set = PauseSet { pause, stopping: Vec::new(), being_sent: 0 };
         if stop_running {
+            let PauseSet { pause, stopping, being_sent } = &mut set;
+            // Before those that run: what gets its run between the two looks is told of twice, and not missed.
+            *being_sent = self.store.being_sent_in(&pause.what).await?;
             let reason = format!("{} paused {} and stops what runs", caller.name, pause.what);
             for job in self.store.running_in(&pause.what).await? {
                 let Some(run) = job.run.as_ref().map(|run| run.id) else { continue };
                 stopping.push(self.store.make_act(Action::Ban, run, &job.id, &reason).await?);
             }
         }
-        Ok((pause, stopping))
+        Ok(set)
     }
 
     /// What waits within a scope, and how much of it is stale.

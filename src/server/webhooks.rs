@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -13,14 +14,18 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::Mutex;
 
 use super::body::{BodyLimits, BodyReader};
 use super::problem::{Cause, Refusal, method_not_allowed, not_found};
 use crate::intake::{Receipt, Rejection};
-use crate::model::clock::Clock;
+use crate::model::clock::{Clock, Timestamp};
 use crate::model::delivery::DeliveryOutcome;
 use crate::store::Store;
 use crate::telemetry::{self, Metric};
+
+/// For so long the answer about readiness is good: to ask is to wait for a turn to write, and anybody may ask.
+const READY_LASTS: Duration = Duration::from_secs(1);
 
 type Receiving = Pin<Box<dyn Future<Output = Result<Receipt, Rejection>> + Send>>;
 
@@ -30,6 +35,8 @@ pub struct Webhooks {
     store: Store,
     clock: Arc<dyn Clock>,
     bodies: BodyReader,
+    /// When readiness was asked last, and what was wrong.
+    ready: Mutex<Option<(Timestamp, Option<String>)>>,
 }
 
 impl fmt::Debug for Webhooks {
@@ -60,7 +67,7 @@ impl Webhooks {
         F: Future<Output = Result<Receipt, Rejection>> + Send + 'static,
     {
         let receive = Box::new(move |source, headers, body| -> Receiving { Box::pin(receive(source, headers, body)) });
-        Self { receive, store, clock, bodies: BodyReader::new(limits) }
+        Self { receive, store, clock, bodies: BodyReader::new(limits), ready: Mutex::new(None) }
     }
 
     /// Everything that the listener answers.
@@ -162,11 +169,22 @@ fn loggable(source: &str) -> &str {
 }
 
 async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
-    match webhooks.store.ping().await {
-        Ok(()) => Json(serde_json::json!({"status": "ready"})).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "not ready");
-            Refusal::Busy { retry_after_s: 5, cause: error.to_string() }.into_response()
+    let mut last = webhooks.ready.lock().await;
+    let now = webhooks.clock.now();
+    let recent = last.as_ref().filter(|(at, _)| now < at.plus(READY_LASTS));
+    let cause = match recent {
+        Some((_, cause)) => cause.clone(),
+        None => {
+            let cause = webhooks.store.ping().await.err().map(|error| error.to_string());
+            if let Some(error) = &cause {
+                tracing::error!(error, "not ready");
+            }
+            *last = Some((webhooks.clock.now(), cause.clone()));
+            cause
         }
+    };
+    match cause {
+        None => Json(serde_json::json!({"status": "ready"})).into_response(),
+        Some(cause) => Refusal::Busy { retry_after_s: 5, cause }.into_response(),
     }
 }

@@ -110,6 +110,15 @@ impl Store {
         let mut seen = std::collections::HashSet::new();
         Ok(found.into_iter().filter(|job| job.run.as_ref().is_some_and(|run| seen.insert(run.id))).collect())
     }
+
+    /// How many jobs within a scope are being sent, or may have been: they may have a run that is not known yet.
+    pub async fn being_sent_in(&self, what: &Paused) -> Result<u64> {
+        let chosen = Chosen::within(what, "j.active = 1 AND j.run IS NULL");
+        let sql = format!("SELECT COUNT(*) AS n FROM jobs j WHERE {}", chosen.sql);
+        let mut conn = self.inner.db.read().await?;
+        let row = chosen.bind(&sql).fetch_one(&mut conn).await?;
+        Ok(row.try_get::<i64>("n")?.max(0) as u64)
+    }
 }
 
 fn backlog(row: &Row) -> Result<Backlog> {

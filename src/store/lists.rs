@@ -233,14 +233,12 @@ impl Store {
         query.bind(i64::from(limit)).fetch_all(&mut conn).await?.iter().map(rows::job).collect()
     }
 
-    /// The deliveries whose events joined a job, in that order.
-    pub async fn job_deliveries(&self, job: &str) -> Result<Vec<String>> {
+    /// The newest deliveries whose events joined a job, in the order in which they did.
+    pub async fn job_deliveries(&self, job: &str, limit: u32) -> Result<Vec<String>> {
         let mut conn = self.inner.db.read().await?;
-        let found = query("SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq)")
-            .bind(job)
-            .fetch_all(&mut conn)
-            .await?;
-        found.iter().map(|row| row.try_get("delivery")).collect()
+        let sql = "SELECT delivery FROM job_events WHERE job = $1 GROUP BY delivery ORDER BY MIN(seq) DESC LIMIT $2";
+        let found = query(sql).bind(job).bind(i64::from(limit)).fetch_all(&mut conn).await?;
+        found.iter().rev().map(|row| row.try_get("delivery")).collect()
     }
 
     /// One run, by its id at the service.

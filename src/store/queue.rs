@@ -213,12 +213,13 @@ impl Store {
         Ok(joined)
     }
 
-    /// The events of a job without their bodies, in the order in which they joined: each with its delivery, and when that
-    /// arrived.
-    pub async fn events_of(&self, job: &str) -> Result<Vec<(String, Timestamp, Event)>> {
+    /// The newest events of a job without their bodies, in the order in which they joined: each with its delivery, and when
+    /// that arrived.
+    pub async fn events_of(&self, job: &str, limit: u32) -> Result<Vec<(String, Timestamp, Event)>> {
         let mut conn = self.inner.db.read().await?;
-        let found = query("SELECT delivery, received_at, event FROM job_events WHERE job = $1 ORDER BY seq");
-        let found = found.bind(job).fetch_all(&mut conn).await?;
+        let found = query("SELECT delivery, received_at, event FROM job_events WHERE job = $1 ORDER BY seq DESC LIMIT $2");
+        let mut found = found.bind(job).bind(i64::from(limit)).fetch_all(&mut conn).await?;
+        found.reverse();
         let read = |row: &Row| {
             let event = rows::json("job_events", "event", row.try_get("event")?)?;
             Ok((row.try_get("delivery")?, Timestamp(row.try_get("received_at")?), event))

@@ -34,7 +34,7 @@ struct Listening {
     open: Arc<tokio::sync::Semaphore>,
     blocked: mpsc::UnboundedReceiver<usize>,
     served: JoinHandle<()>,
-    _world: World,
+    world: World,
 }
 
 async fn listen(limits: BodyLimits, header_timeout: Duration) -> Listening {
@@ -57,7 +57,7 @@ async fn listen(limits: BodyLimits, header_timeout: Duration) -> Listening {
     let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
     let router = Webhooks::new(receive, world.store.clone(), world.clock.clone(), limits).router();
     let served = tokio::spawn(serve(listener, router, soft.clone(), hard.clone(), header_timeout));
-    Listening { address, soft, hard, open, blocked, served, _world: world }
+    Listening { address, soft, hard, open, blocked, served, world }
 }
 
 async fn listening() -> Listening {
@@ -368,4 +368,51 @@ async fn the_log_tells_what_became_of_a_request_and_nothing_that_it_held() {
     assert!(lines[1].contains("WARN") && lines[1].contains("status=401"), "{}", lines[1]);
     assert!(lines[2].contains("ERROR") && lines[2].contains("cause="), "{}", lines[2]);
     assert!(!text.contains("5ec7e7"), "{text}");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_readiness_takes_one_turn_a_second_however_often_he_asks() {
+    let listening = listening().await;
+    let ready = || once(listening.address, "GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(ready().await.status, StatusCode::OK);
+    listening.world.store.close().await.unwrap();
+    assert_eq!(ready().await.status, StatusCode::OK, "as it was a moment ago");
+    listening.world.clock.advance(Duration::from_secs(1));
+    for _ in 0..2 {
+        let answer = ready().await;
+        refused(&answer, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_never_sent_whole_holds_up_no_end() {
+    let mut listening = listening().await;
+    let mut half = Wire::connect(listening.address).await;
+    half.send("GET /healthz HTTP/1.1\r\n").await;
+    // Answered after the half head was sent, so both connections are there.
+    let mut slow = Wire::connect(listening.address).await;
+    slow.send(post("slow", "", "{}")).await;
+    listening.blocked.recv().await.unwrap();
+    listening.soft.cancel();
+    assert_eq!(half.end().await, b"");
+    assert!(!listening.served.is_finished(), "a whole request is answered, however long that takes");
+    listening.open.add_permits(1);
+    assert_eq!(slow.answer().await.status, StatusCode::ACCEPTED);
+    listening.served.await.unwrap();
+}
+
+/// The system has told their peers that they are connected.
+#[tokio::test]
+async fn what_had_connected_before_the_end_is_answered() {
+    let world = World::empty().await;
+    let receive = |source: String, headers: HeaderMap, body: Bytes| async move { taken(&source, &headers, &body) };
+    let router = Webhooks::new(receive, world.store.clone(), world.clock.clone(), LIMITS).router();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut wire = Wire::connect(listener.local_addr().unwrap()).await;
+    wire.send(post("github", "", "{}")).await;
+    let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+    soft.cancel();
+    serve(listener, router, soft, hard, Duration::from_secs(30)).await;
+    assert_eq!(wire.answer().await.status, StatusCode::ACCEPTED);
 }

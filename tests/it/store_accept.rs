@@ -169,7 +169,7 @@ async fn what_was_accepted_survives_a_restart() {
     assert_eq!((body.body, body.headers, body.source), (delivery.body, delivery.headers, delivery.source));
     let joined = house.store.joined(&accepted.jobs[0]).await.unwrap();
     assert_eq!((&joined[0].event, joined[0].received_at), (&delivery.events[0], delivery.received_at));
-    assert_eq!(house.store.job_deliveries(&accepted.jobs[0]).await.unwrap(), vec![accepted.delivery]);
+    assert_eq!(house.store.job_deliveries(&accepted.jobs[0], 100).await.unwrap(), vec![accepted.delivery]);
 }
 
 #[tokio::test]

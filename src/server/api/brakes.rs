@@ -14,7 +14,7 @@ use crate::model::job::JobState;
 use crate::model::pause::Pause;
 use crate::server::admin::Admin;
 use crate::server::auth::Caller;
-use crate::server::brakes::{HeldBack, Wish, paused};
+use crate::server::brakes::{HeldBack, PauseSet, Wish, paused};
 use crate::server::problem::{Refusal, Refusals};
 use crate::store::{Backlog, BulkFilter};
 
@@ -76,6 +76,8 @@ pub(super) struct PauseDone {
     held_back: HeldBackItem,
     /// The jobs that were made to stop what runs.
     stopping: Vec<String>,
+    /// Jobs that were just being sent when `stop_running` was asked for: a run of theirs is not known yet, and is not stopped.
+    being_sent: u64,
 }
 
 /// What is held back.
@@ -144,9 +146,9 @@ pub(super) async fn pause(
         (None, until) => until.as_deref().map(moment).transpose()?,
     };
     let wish = Wish { what: paused(&wish.what)?, until, reason: wish.reason, stop_running: wish.stop_running };
-    let (pause, stopping) = admin.pause(&caller, wish).await?;
+    let PauseSet { pause, stopping, being_sent } = admin.pause(&caller, wish).await?;
     let held_back = admin.held_back(&pause.what).await?.into();
-    Ok(Json(PauseDone { pause: (&pause).into(), held_back, stopping }))
+    Ok(Json(PauseDone { pause: (&pause).into(), held_back, stopping, being_sent }))
 }
 
 /// What to let go.

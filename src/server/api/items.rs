@@ -301,7 +301,7 @@ pub(in crate::server) struct JobDetail {
     /// What was said to the agent; null until it is sent. Holds text from outside.
     #[schema(required)]
     pub prompt: Option<String>,
-    /// Ids of the deliveries whose events it answers.
+    /// Ids of the newest deliveries whose events it answers, a hundred at most; `events` counts all.
     pub deliveries: Vec<String>,
 }
 

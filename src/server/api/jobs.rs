@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::items::{JobDetail, JobItem, List};
-use super::params::{Id, Params, page, words};
+use super::params::{Id, MOST, Params, page, words};
 use crate::model::job::JobState;
 use crate::server::admin::Admin;
 use crate::server::problem::{Refusal, Refusals};
@@ -61,6 +61,6 @@ pub(super) async fn list(
 pub(super) async fn one(State(admin): State<Arc<Admin>>, Id(id): Id) -> Result<Json<JobDetail>, Refusal> {
     let job = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let prompt = admin.store.prompt(&id).await?;
-    let deliveries = admin.store.job_deliveries(&id).await?;
+    let deliveries = admin.store.job_deliveries(&id, MOST).await?;
     Ok(Json(JobDetail { job: job.into(), prompt, deliveries }))
 }

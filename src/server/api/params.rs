@@ -17,7 +17,7 @@ use crate::store::PageRequest;
 /// Items of a list when nobody says how many.
 const USUAL: u32 = 50;
 /// Items of a list at most.
-const MOST: u32 = 100;
+pub(in crate::server) const MOST: u32 = 100;
 
 /// The query, read into a struct that denies unknown fields.
 pub(in crate::server) struct Params<T>(pub(in crate::server) T);

@@ -49,6 +49,8 @@ pub(in crate::server) struct RuleItem {
     pub last_job_at: Option<String>,
 }
 
+const MODES: [&str; 3] = ["live", "shadow", "off"];
+
 /// The rules in force, in the order of their files.
 #[utoipa::path(get, path = "/api/v1/rules", operation_id = "listRules", tag = "reading", params(RulesQuery),
     responses((status = 200, description = "One page.", body = List<RuleItem>), Refusals))]
@@ -57,6 +59,9 @@ pub(super) async fn list(
     Params(query): Params<RulesQuery>,
 ) -> Result<Json<List<RuleItem>>, Refusal> {
     let page = page(query.limit, query.cursor)?;
+    if let Some(word) = query.mode.as_ref().filter(|word| !MODES.contains(&word.as_str())) {
+        return Err(Refusal::BadRequest(format!("mode must be live, shadow or off, not {word:?}").into()));
+    }
     let done: HashMap<_, _> =
         admin.store.rule_counts().await?.into_iter().map(|count| (count.rule, (count.jobs, count.last))).collect();
     let mut rules = (admin.rules)().rules;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::Admin;
 use super::api::deliveries::hash_of_body;
-use super::api::params::{Content, Id, Params};
+use super::api::params::{Content, Id, MOST, Params};
 use super::auth::{Caller, end_session};
 use super::problem::Refusal;
 use crate::model::access::Role;
@@ -190,7 +190,7 @@ async fn job(
 ) -> Result<Html<String>, Refusal> {
     let standing = admin.job(&id).await?.ok_or(Refusal::NotFound("there is no such job".into()))?;
     let (prompt, note) = admin.store.prompt_and_note(&id).await?.unzip();
-    let events = admin.store.events_of(&id).await?;
+    let events = admin.store.events_of(&id, MOST).await?;
     let events: Vec<_> = events
         .into_iter()
         .map(|(delivery, at, event)| context! { delivery, at => at.0, event => shown(&event) })
