@@ -21,12 +21,13 @@ COPY --from=build /out/hookrun /usr/local/bin/hookrun
 COPY --from=build --chown=10001:10001 /out/data /data
 COPY config/hookrun.toml config/rules.toml /etc/hookrun/
 COPY config/prompts /etc/hookrun/prompts
-# Inside a container the port is published on purpose; the admin listener stays on loopback until told otherwise.
-ENV HOOKRUN_WEBHOOKS__LISTEN=0.0.0.0:8080 \
-    HOOKRUN_DATABASE__URL=sqlite:/data/hookrun.db \
-    HOOKRUN_RULES__PATH=/etc/hookrun/rules.toml
+# The places that the shipped settings name, config/rules.toml and data/hookrun.db, as seen from /.
+RUN ln -s etc/hookrun /config
+# Inside a container the port is published on purpose; the admin listener stays on loopback until told otherwise. A variable
+# wins over the file that a team mounts, so nothing else is one.
+ENV HOOKRUN_WEBHOOKS__LISTEN=0.0.0.0:8080
 USER 10001:10001
-WORKDIR /data
+WORKDIR /
 VOLUME /data
 EXPOSE 8080 8081
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["hookrun", "healthcheck"]

@@ -5,8 +5,9 @@ use clap::Args;
 use super::Exit;
 use super::printer::{Printer, Style};
 use super::settings::{self, SettingsArguments};
-use crate::config::Settings;
+use crate::config::{RulesSettings, Settings};
 use crate::model::policy::Bound;
+use crate::rules;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -18,6 +19,9 @@ pub(super) struct CheckArguments {
 }
 
 pub(super) fn run(arguments: CheckArguments, printer: Printer) -> anyhow::Result<Exit> {
+    if let Some(wanted) = arguments.settings.rules_alone(printer) {
+        return rules_alone(&wanted, arguments.json, printer);
+    }
     if arguments.json {
         let (ready, problems) = settings::examine(arguments.settings);
         Printer::line(serde_json::to_string_pretty(&problems)?);
@@ -40,4 +44,23 @@ pub(super) fn run(arguments: CheckArguments, printer: Printer) -> anyhow::Result
         }
     }
     Ok(Exit::Done)
+}
+
+/// The rules of a repository that holds no settings, as its CI asks for them.
+fn rules_alone(wanted: &RulesSettings, json: bool, printer: Printer) -> anyhow::Result<Exit> {
+    let loaded = rules::load(&wanted.path, &wanted.terms);
+    let exit = if loaded.rules.is_some() { Exit::Done } else { Exit::Configuration };
+    if json {
+        Printer::line(serde_json::to_string_pretty(&loaded.problems)?);
+        return Ok(exit);
+    }
+    settings::list(&loaded.problems, printer);
+    if let Some(rules) = loaded.rules {
+        let (good, count) = (printer.paint(Style::Good, "all good"), rules.rules().count());
+        let hash = rules.hash().get(..12).unwrap_or_default();
+        Printer::line(format_args!(
+            "{good}  rules: {count}  rules hash: {hash}  (the rules alone: no settings were given)"
+        ));
+    }
+    Ok(exit)
 }

@@ -33,6 +33,17 @@ pub(super) struct SettingsArguments {
 }
 
 impl SettingsArguments {
+    /// The rules, where nobody has said any setting beside them: as in a repository that holds nothing else.
+    pub(super) fn rules_alone(&self, printer: Printer) -> Option<RulesSettings> {
+        let Self { config, listen, admin_listen, database, rules, log_level } = self;
+        let others = [listen, admin_listen, database, log_level].into_iter().any(Option::is_some);
+        let said = |(name, _): (std::ffi::OsString, _)| name.to_str().is_some_and(Settings::is_variable);
+        if config.is_some() || others || std::env::vars_os().any(said) {
+            return None;
+        }
+        rules_wanted(None, rules.as_deref().map(Path::new), printer)
+    }
+
     fn input(self) -> Input {
         let flags = Overrides::default()
             .with("--listen", "webhooks.listen", self.listen)
@@ -116,7 +127,7 @@ pub(super) fn compiled(wanted: &RulesSettings, printer: Printer) -> Option<RuleS
     loaded.rules
 }
 
-fn list(problems: &[Problem], printer: Printer) {
+pub(super) fn list(problems: &[Problem], printer: Printer) {
     for problem in problems {
         let style = match problem.severity {
             Severity::Error => Style::Bad,

@@ -126,6 +126,11 @@ impl Settings {
         findings.finish(settings)
     }
 
+    /// Whether an environment variable of this name is a setting.
+    pub fn is_variable(name: &str) -> bool {
+        name.strip_prefix(layers::PREFIX).is_some_and(|key| key.contains("__"))
+    }
+
     /// What settings that may be wrong say about the rules, so that the problems of both can be told together; `None`
     /// when the file cannot be read at all.
     pub fn rules(input: Input) -> Option<RulesSettings> {

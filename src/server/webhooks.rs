@@ -172,16 +172,15 @@ async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
     let mut last = webhooks.ready.lock().await;
     let now = webhooks.clock.now();
     let recent = last.as_ref().filter(|(at, _)| now < at.plus(READY_LASTS));
-    let cause = match recent {
-        Some((_, cause)) => cause.clone(),
-        None => {
-            let cause = webhooks.store.ping().await.err().map(|error| error.to_string());
-            if let Some(error) = &cause {
-                tracing::error!(error, "not ready");
-            }
-            *last = Some((webhooks.clock.now(), cause.clone()));
-            cause
+    let cause = if let Some((_, cause)) = recent {
+        cause.clone()
+    } else {
+        let cause = webhooks.store.ping().await.err().map(|error| error.to_string());
+        if let Some(error) = &cause {
+            tracing::error!(error, "not ready");
         }
+        *last = Some((webhooks.clock.now(), cause.clone()));
+        cause
     };
     match cause {
         None => Json(serde_json::json!({"status": "ready"})).into_response(),

@@ -217,7 +217,8 @@ impl Store {
     /// that arrived.
     pub async fn events_of(&self, job: &str, limit: u32) -> Result<Vec<(String, Timestamp, Event)>> {
         let mut conn = self.inner.db.read().await?;
-        let found = query("SELECT delivery, received_at, event FROM job_events WHERE job = $1 ORDER BY seq DESC LIMIT $2");
+        let found =
+            query("SELECT delivery, received_at, event FROM job_events WHERE job = $1 ORDER BY seq DESC LIMIT $2");
         let mut found = found.bind(job).bind(i64::from(limit)).fetch_all(&mut conn).await?;
         found.reverse();
         let read = |row: &Row| {

@@ -400,6 +400,39 @@ fn check_json(folder: &Path) -> (Option<i32>, Vec<Value>) {
     (out.status.code(), serde_json::from_slice(&out.stdout).unwrap())
 }
 
+/// A repository of rules holds no token and no organization: its CI asks about the rules alone.
+#[test]
+fn rules_are_checked_alone_where_no_settings_are_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], variable: Option<(&str, &str)>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookrun"));
+        command.arg("check").args(arguments).current_dir(folder.path()).env_clear().envs(variable);
+        let out = command.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let write = |kind: &str| {
+        let rule = format!(
+            "[[rule]]\nname = \"a\"\non = [\"{kind}\"]\nrepos = [\"acme/*\"]\nlimits = {{ rule = \"9/day\" }}\nprompt = 'x'\n"
+        );
+        std::fs::write(folder.path().join("mine.toml"), rule).unwrap();
+    };
+    write("push");
+    let (code, said) = check(&["--rules", "mine.toml"], None);
+    assert!(code == Some(0) && said.contains("all good") && said.contains("no settings were given"), "{said}");
+    assert_eq!(check(&["--rules", "mine.toml", "--json"], None), (Some(0), "[]\n".to_owned()));
+    write("pusch");
+    let (code, said) = check(&["--rules", "mine.toml"], None);
+    assert!(code == Some(78) && said.contains("mine.toml:3:"), "{said}");
+    // Whoever gives one setting is told what is wrong with all of them.
+    for (arguments, variable) in [
+        (&["--rules", "mine.toml", "--database", "sqlite:x.db"][..], None),
+        (&["--rules", "mine.toml"], Some(("HOOKRUN_LOG__LEVEL", "info"))),
+    ] {
+        let (code, said) = check(arguments, variable);
+        assert!(code == Some(78) && said.contains("codegen.token"), "{said}");
+    }
+}
+
 #[test]
 fn warnings_do_not_fail_a_check_and_rules_are_checked_under_the_ceilings_of_the_settings() {
     let house = House::new();

@@ -33,7 +33,7 @@ fn block_with(mark: &str) -> String {
 fn the_settings_that_it_shows_are_all_that_is_needed() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().to_str().unwrap();
-    let settings = block_with("[sources.github]").replace("/run/secrets", here).replace("/etc/hookrun", here);
+    let settings = block_with("[sources.github]").replace("/etc/hookrun/secrets", here).replace("/etc/hookrun", here);
     std::fs::write(folder.path().join("hookrun.toml"), settings).unwrap();
     for secret in ["ops", "codegen", "github"] {
         std::fs::write(folder.path().join(secret), "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -73,4 +73,13 @@ fn the_ceilings_that_it_shows_are_read() {
     let terms = settings.rules.terms;
     assert_eq!((terms.all.len(), terms.files["payments.toml"].limits.len()), (2, 2));
     assert_eq!(settings.codegen.cost.unwrap().of(50), "about 40.00 EUR");
+}
+
+/// A variable wins over the file that a team mounts into the container: their PostgreSQL must not silently become a file, nor
+/// their rules our examples.
+#[test]
+fn the_image_overrides_nothing_but_where_it_listens() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile")).unwrap();
+    let set: Vec<&str> = text.split("HOOKRUN_").skip(1).map(|rest| rest.split(['=', ' ']).next().unwrap()).collect();
+    assert_eq!(set, ["WEBHOOKS__LISTEN"]);
 }
