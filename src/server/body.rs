@@ -1,7 +1,7 @@
 //! Reading a webhook's body: raw bytes, capped, counted, timed, never decompressed.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
+use tokio::time::Sleep;
 use tokio::time::error::Elapsed;
 
 use super::budget::{Budget, Holding};
@@ -22,6 +23,10 @@ const SMALL: usize = MIB;
 /// that is closed with unread bytes is reset, and most clients then report the reset and not the answer.
 const LINGER_BYTES: usize = 64 * MIB;
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a small body may take where small ones are crowded. Hosts send theirs in one go, and most do not send again what was
+/// refused; strangers who send slowly must not keep them out.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the bodies of webhooks may cost.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +97,8 @@ impl BodyReader {
     }
 
     async fn collect(&self, body: &mut Body, mut gather: Gather, mut holding: Holding) -> Result<Arrived, Refusal> {
-        while let Some(piece) = next_piece(body).await? {
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        while let Some(piece) = next_in_turn(body, &holding, patience.as_mut()).await? {
             if gather.len() + piece.len() > self.limits.max_body {
                 return Err(Refusal::TooLarge(self.limits.max_body));
             }
@@ -107,6 +113,31 @@ impl BodyReader {
 
 fn busy(cause: &str) -> Refusal {
     Refusal::Busy { retry_after_s: 5, cause: cause.to_owned() }
+}
+
+/// The next bytes of the body, unless it has taken longer than `patience` and keeps others out; `None` at its end.
+async fn next_in_turn(
+    body: &mut Body,
+    holding: &Holding,
+    mut patience: Pin<&mut Sleep>,
+) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        if patience.is_elapsed() && holding.crowds() {
+            return Err(Refusal::TooSlow);
+        }
+        let look = async {
+            if patience.is_elapsed() {
+                tokio::time::sleep(PATIENCE).await;
+            } else {
+                patience.as_mut().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            piece = next_piece(body) => return piece,
+            () = look => {}
+        }
+    }
 }
 
 /// The next bytes of the body; `None` at its end.

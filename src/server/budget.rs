@@ -58,6 +58,12 @@ pub(super) struct Holding {
 }
 
 impl Holding {
+    /// Whether it takes room from the small bodies of others: their share is three quarters full, and it is one of them.
+    pub(super) fn crowds(&self) -> bool {
+        let small = &self.budget.small;
+        !self.large && small.held.load(Ordering::Acquire) > small.size / 4 * 3
+    }
+
     /// Counts `more` bytes that have arrived; `false` when they do not fit. A body that outgrows the small share's
     /// limit moves to the large share with all that it holds.
     pub(super) fn grow(&mut self, more: usize) -> bool {

@@ -416,3 +416,33 @@ async fn what_had_connected_before_the_end_is_answered() {
     serve(listener, router, soft, hard, Duration::from_secs(30)).await;
     assert_eq!(wire.answer().await.status, StatusCode::ACCEPTED);
 }
+
+/// What a host sends comes in one go; thirty strangers who send slowly must not fill the room of all small bodies.
+#[tokio::test]
+async fn slow_small_bodies_give_way_where_they_are_crowded() {
+    let limits = BodyLimits { in_flight_small: 2 * MIB, timeout: Duration::from_hours(1), ..LIMITS };
+    let listening = listen(limits, Duration::from_secs(30)).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut wire = Wire::connect(listening.address).await;
+        let head = format!("POST /webhooks/github HTTP/1.1\r\nhost: h\r\ncontent-length: {MIB}\r\n\r\n");
+        wire.send(format!("{head}{}", " ".repeat(MIB - 100))).await;
+        slow.push(wire);
+    }
+    let [first, second] = &mut slow[..] else { unreachable!() };
+    let gave_way = async {
+        tokio::select! { answer = first.answer() => answer, answer = second.answer() => answer }
+    };
+    let answer = tokio::time::timeout(Duration::from_mins(1), gave_way).await.expect("one gives way");
+    refused(&answer, StatusCode::REQUEST_TIMEOUT);
+    let answer = once(listening.address, post("github", "", &" ".repeat(MIB))).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+
+    // Where there is room a body may take its time.
+    drop(slow);
+    let mut alone = Wire::connect(listening.address).await;
+    alone.send("POST /webhooks/github HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\n{").await;
+    assert!(tokio::time::timeout(Duration::from_secs(3), alone.answer()).await.is_err());
+    alone.send(" }").await;
+    assert_eq!(alone.answer().await.status, StatusCode::ACCEPTED);
+}
