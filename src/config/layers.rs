@@ -71,7 +71,7 @@ impl Layers {
     pub(super) fn merged(&self) -> Result<Value, String> {
         let mut layers = Figment::new();
         if let Some(file) = &self.file {
-            layers = layers.merge(Serialized::defaults(file.table()));
+            layers = layers.merge(Serialized::defaults(&file.table));
         }
         for given in self.given.iter().rev() {
             layers = layers.merge(Serialized::defaults(nested(given)));

@@ -1,5 +1,6 @@
 //! The settings file as text: where each value stands, and how its lines are shown without a secret in them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -19,28 +20,31 @@ pub(super) const SECRET_KEYS: [&str; 7] =
 #[derive(Debug)]
 pub(super) struct SourceText {
     pub(super) name: String,
+    /// What it says.
+    pub(super) table: toml::Table,
     text: String,
 }
 
 impl SourceText {
-    /// Checks the syntax; lists every mistake in it.
+    /// Reads the file; lists every mistake in its syntax, or the first value that no setting can hold.
     pub(super) fn parse(name: String, text: String) -> Result<Self, Vec<Problem>> {
-        let (_, mistakes) = DeTable::parse_recoverable(&text);
-        if mistakes.is_empty() {
-            return Ok(Self { name, text });
-        }
-        let masked = mask_lines(&text);
-        let problem = |mistake: &toml::de::Error| {
-            let problem = Problem::error(&name, mistake.message());
-            mistake.span().map_or(problem.clone(), |span| problem.at(&masked, span))
+        let (table, mistakes) = DeTable::parse_recoverable(&text);
+        let problem = |mistake: &toml::de::Error, message: &str, masked: &str| {
+            let problem = Problem::error(&name, message);
+            mistake.span().map_or(problem.clone(), |span| problem.at(masked, span))
         };
-        Err(mistakes.iter().map(problem).collect())
-    }
-
-    /// What it says.
-    pub(super) fn table(&self) -> toml::Table {
-        let (table, _) = DeTable::parse_recoverable(&self.text);
-        toml::Table::deserialize(toml::de::Deserializer::from(table)).unwrap_or_default()
+        if !mistakes.is_empty() {
+            let masked = mask_lines(&text);
+            return Err(mistakes.iter().map(|mistake| problem(mistake, mistake.message(), &masked)).collect());
+        }
+        match toml::Table::deserialize(toml::de::Deserializer::from(table)) {
+            Ok(table) => Ok(Self { name, table, text }),
+            // What is well-formed can be wrong in nothing else; the reader's own words would show the number.
+            Err(mistake) => {
+                let message = "the number is too large for any setting";
+                Err(vec![problem(&mistake, message, &mask_lines(&text))])
+            }
+        }
     }
 
     /// The text with its secrets masked, and the place in it of the value at `path`; the nearest table around it when
@@ -146,31 +150,35 @@ fn mask(text: &mut String, span: Range<usize>) {
     text.replace_range(span, &covered);
 }
 
-/// A text that is no TOML, masked by the look of its lines: what stands behind a setting that is known and no secret
-/// stays, everything else is covered.
+/// A text that is no TOML, masked by the look of its lines: headers, names of settings, and what stands behind a setting
+/// that is known and no secret stay, everything else is covered.
 fn mask_lines(text: &str) -> String {
-    let mut plain = false;
-    let mut masked = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let mut kept = 0;
-        if let Some((name, _)) = line.split_once('=') {
-            let name = name.trim().trim_matches(['"', '\'']);
-            let telling = line.contains("secret") || line.contains("token") || may_carry_password(line);
-            plain = PLAIN_KEYS.contains(name) && !telling;
-            // A sign of equality in a comment makes no name of what stands before it.
-            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-            kept = if is_name { line.find('=').unwrap_or_default() } else { 0 };
-        }
-        let header = line.trim_start().starts_with('[') && !line.contains(['"', '\'']);
-        if plain || header {
-            masked.push_str(line);
-        } else {
-            masked.push_str(&line[..kept]);
-            let covered = |c: char| if c.is_whitespace() || "=[]{},\"'#".contains(c) { c } else { '*' };
-            masked.extend(line[kept..].chars().flat_map(|c| std::iter::repeat_n(covered(c), c.len_utf8())));
-        }
+    text.split_inclusive('\n').map(mask_line).collect()
+}
+
+fn mask_line(line: &str) -> Cow<'_, str> {
+    let (name, value) = line.split_once('=').unwrap_or_default();
+    let word = name.trim().trim_matches(['"', '\'']);
+    let plain = PLAIN_KEYS.contains(word);
+    // Two settings that ran together make one line; the second may be a secret under a misspelt name.
+    let telling = ["secret", "token", "="].iter().any(|part| value.contains(part)) || may_carry_password(line);
+    if is_header(line) || plain && !telling {
+        return Cow::Borrowed(line);
     }
-    masked
+    // A secret may end in signs of equality itself: only a known name is one.
+    let kept = if plain || SECRET_KEYS.contains(&word) { name.len() } else { 0 };
+    let covered = |c: char| if c.is_whitespace() || "=[]{},\"'#".contains(c) { c } else { '*' };
+    let masked = line[kept..].chars().flat_map(|c| std::iter::repeat_n(covered(c), c.len_utf8()));
+    Cow::Owned(line[..kept].chars().chain(masked).collect())
+}
+
+/// Whether a line begins a section that there is, as far as that is plain, and says nothing else.
+fn is_header(line: &str) -> bool {
+    let Some(names) = line.trim().strip_prefix('[') else { return false };
+    let names = names.strip_suffix(']').unwrap_or(names);
+    let section = names.split('.').next().unwrap_or_default();
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    PLAIN_KEYS.contains(section) && names.chars().all(good)
 }
 
 /// The names of all settings that are no secrets.

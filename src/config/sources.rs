@@ -176,7 +176,7 @@ impl SourceWritten {
     ) -> Option<SourceSettings> {
         check_name(name, path, findings);
         self.check_proof(local, path, findings);
-        check_globs(&self.repos, &path.key("repos"), findings);
+        self.check_repos(&path.key("repos"), findings);
         check_event(self.event.as_deref(), &path.key("event"), findings);
         let Some(kind) = self.kind else {
             findings.missing(&path.key("kind"), "write \"github\", \"gitlab\" or \"jira\"");
@@ -213,6 +213,14 @@ impl SourceWritten {
             agents,
             unsigned: self.insecure_unsigned,
         })
+    }
+
+    fn check_repos(&self, path: &KeyPath, findings: &mut Findings) {
+        check_globs(&self.repos, path, findings);
+        if self.repos.is_empty() && !findings.is_reported(path) {
+            let help = "leave it out if the source may speak for every repository";
+            findings.wrong_so(path, format!("`{path}` lets the source speak for nothing"), help);
+        }
     }
 
     fn is_given(&self, key: &str) -> bool {
@@ -325,11 +333,14 @@ fn check_name(name: &str, path: &KeyPath, findings: &mut Findings) {
     }
 }
 
+/// Patterns are spelt as in rules: `!` before a source and its colon before the glob.
 pub(super) fn check_globs(globs: &[String], path: &KeyPath, findings: &mut Findings) {
     for (at, glob) in globs.iter().enumerate() {
-        if let Err(error) = Glob::new(glob) {
-            let path = path.index(at);
-            let shown = findings.as_written(&path);
+        let path = path.index(at);
+        let shown = findings.as_written(&path);
+        if glob.trim_start_matches('!').rsplit(':').next().is_none_or(str::is_empty) {
+            findings.wrong(&path, format!("`{shown}`: \"{glob}\" is no glob: it names nothing"));
+        } else if let Err(error) = Glob::new(glob) {
             findings.wrong(&path, format!("`{shown}`: \"{glob}\" is no glob: {}", error.kind()));
         }
     }

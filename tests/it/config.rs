@@ -316,6 +316,47 @@ fn a_file_that_is_no_toml_shows_no_secret() {
     );
 }
 
+#[test]
+fn whatever_is_forgotten_in_a_file_that_is_no_toml_no_secret_is_shown() {
+    for text in [
+        "[codegen]\norg_id = 7\ntoken: \"hunter2\"\n",
+        "[codegen]\norg_id = 7\nhunter2\n",
+        "[codegen]\norg_id = 7 tokn = \"hunter2\"\n",
+        "[codegen] tokn = hunter2\n",
+        "[sources.github]\nkind = \"github\"\nsecrets: [\"hunter2\"]\n",
+        "[sources.github]\nkind = \"github\"\nsecrets =\n[hunter2]\n",
+        "[sources.gitlab]\nsigning_tokens = [\n  \"whsec_hunter2Q=\"\n  \"whsec_hunter2Q=\",\n]\n",
+        "[sources.gitlab]\nsigning_tokens = [\n  \"whsec_hunter2Q==,\n  \"whsec_hunter2Q==\",\n]\n",
+        "[sources.gitlab]\nsigning_tokens = [\n  whsec_hunter2Q=,\n]\n",
+        "hunter2 = \n",
+    ] {
+        let drawn = Case::new(text).problems();
+        assert!(drawn.contains("hookrun.toml:"), "{drawn}");
+        assert!(!drawn.contains("hunter2"), "{text}{drawn}");
+    }
+    let drawn = Case::new("[codegen]\norg_id = 7x\n  token  = hunter2\n[sources.github\n").problems();
+    for shown in ["2 | org_id = 7x\n", "3 |   token  = *******\n", "4 | [sources.github\n"] {
+        assert!(drawn.contains(shown), "{drawn}");
+    }
+}
+
+#[test]
+fn a_number_that_no_setting_can_hold_is_told_and_the_rest_of_the_file_is_not_forgotten() {
+    let text = MINIMAL.replace("org_id = 7", "org_id = 7\nheadroom = 99999999999999999999");
+    assert_eq!(
+        Case::new(&text).problems(),
+        "error: the number is too large for any setting
+ --> hookrun.toml:3:12
+  |
+3 | headroom = 99999999999999999999
+  |            ^^^^^^^^^^^^^^^^^^^^
+"
+    );
+    let secret = MINIMAL.replace("[\"0123456789abcdef\"]", "[99999999999999999999]");
+    let drawn = Case::new(&secret).problems();
+    assert!(drawn.contains("hookrun.toml:6:12") && !drawn.contains("999"), "{drawn}");
+}
+
 /// The only message that `text` causes behind `MINIMAL`.
 fn only(text: &str) -> String {
     let problems = match with(text).load() {
@@ -419,6 +460,22 @@ fn each_rule_of_the_sections_holds() {
     ] {
         assert_eq!(only(text), message);
     }
+}
+
+#[test]
+fn places_that_name_nothing_are_told() {
+    let source = |repos: &str| format!("[sources.a]\nkind = \"github\"\nrepos = {repos}\nsecrets = [\"{LONG}\"]");
+    let file = |repos: &str| format!("[rules.files.\"b.toml\"]\nrepos = {repos}");
+    for (text, message) in [
+        (source("[]"), "`sources.a.repos` lets the source speak for nothing"),
+        (source("[\"\"]"), "`sources.a.repos[0]`: \"\" is no glob: it names nothing"),
+        (source("[7]"), "`sources.a.repos[0]` must be text, but is a number"),
+        (file("[\"!github:\"]"), "`rules.files.\"b.toml\".repos[0]`: \"!github:\" is no glob: it names nothing"),
+    ] {
+        assert_eq!(only(&text), message);
+    }
+    let many = source("[\"acme/*\", \"!acme/x\", \"github:acme/y\"]");
+    assert_eq!(with(&many).settings().sources["a"].repos.len(), 3);
 }
 
 #[test]
