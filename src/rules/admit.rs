@@ -43,6 +43,8 @@ impl Case<'_> {
         let help = match self.occasion.source_kind {
             SourceKind::Github => "subscribe to pull_request",
             SourceKind::Gitlab => "subscribe to merge request events",
+            // Automation tells of an issue as it is now, and never by whose act.
+            SourceKind::Jira if what == "actor" => "this sender names nobody; give the rule who = [\"anyone\"]",
             SourceKind::Jira => "the webhook must send the issue's fields",
         };
         Refusal::denied(format!("{what} unknown: {help}"), what, Value::Null)

@@ -164,7 +164,9 @@ fn inside(rule: &Rule, event: &Event, occasion: &Occasion<'_>) -> Result<(), Ref
 
 /// A failed check must have a name that the rule wants. Of suites and pipelines as a whole nobody knows which checks failed.
 fn checks(rule: &Rule, event: &Event) -> Result<(), Refusal> {
-    if rule.checks.is_all() || !event.kind.is_some_and(Kind::is_ci) {
+    // A check that neither failed nor passed has no kind of ours, and its name all the same.
+    let of_checks = event.kind.is_some_and(Kind::is_ci) || !event.checks.is_empty();
+    if rule.checks.is_all() || !of_checks {
         return Ok(());
     }
     let names: Vec<&str> =
@@ -216,7 +218,8 @@ fn unknown(what: &str, occasion: &Occasion<'_>) -> Refusal {
 /// a comment without the command.
 pub(super) fn as_seen(rule: &Rule, event: &Arc<Event>) -> Option<Arc<Event>> {
     let mut seen = event.clone();
-    if event.kind == Some(Kind::CommentCreated) && !rule.command.is_empty() {
+    // A native name may let comments in that are no new ones: they are asked for the command too.
+    if (event.comment.is_some() || event.kind == Some(Kind::CommentCreated)) && !rule.command.is_empty() {
         let args = command::args(&event.comment.as_ref()?.body, &rule.command)?;
         if let Some(comment) = &mut Arc::make_mut(&mut seen).comment {
             comment.args = Some(args);

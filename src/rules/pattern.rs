@@ -172,7 +172,7 @@ impl Pattern {
         } else if let Some(head) = text.strip_suffix('*').filter(|head| !fold && !head.contains(SPECIAL)) {
             Form::Level(head.to_owned())
         } else if text.contains(SPECIAL) {
-            let glob = GlobBuilder::new(text)
+            let glob = GlobBuilder::new(&across(text))
                 .literal_separator(true)
                 .case_insensitive(fold)
                 .build()
@@ -212,6 +212,39 @@ impl Pattern {
             Form::Glob(glob) => glob.is_match(name),
         }
     }
+}
+
+/// The glob with every `**` that is only a part of a name, as in `release**`, spelt so that it crosses `/`: globset would
+/// let it stop there.
+fn across(glob: &str) -> String {
+    let mut spelt = String::with_capacity(glob.len());
+    let (mut before, mut rest) = (None, glob);
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '\\' => first.len_utf8() + rest[1..].chars().next().map_or(0, char::len_utf8),
+            '[' => class(rest),
+            '*' => rest.len() - rest.trim_start_matches('*').len(),
+            _ => first.len_utf8(),
+        };
+        let (token, behind) = rest.split_at(length);
+        let whole = match behind.chars().next() {
+            Some('/') => matches!(before, None | Some('/' | '{' | ',')),
+            None => matches!(before, None | Some('/')),
+            Some(_) => false,
+        };
+        let crosses = token.starts_with("**") && !(whole && token == "**");
+        spelt.push_str(if crosses { "{*,*/**/*}" } else { token });
+        (before, rest) = (token.chars().next_back(), behind);
+    }
+    spelt
+}
+
+/// The length of the class of characters that a glob begins with; a bracket that stands first in it is one of its own.
+fn class(glob: &str) -> usize {
+    let inner = &glob[1..];
+    let inner = inner.strip_prefix(['!', '^']).unwrap_or(inner);
+    let inner = inner.strip_prefix(']').unwrap_or(inner);
+    inner.find(']').map_or(glob.len(), |end| glob.len() - inner.len() + end + 1)
 }
 
 /// Splits `github:acme/*` into its source and the rest; the name of a source is of `[a-z0-9-]`.

@@ -44,7 +44,7 @@ impl People {
                 "members" => Entry::Members,
                 "anyone" => Entry::Anyone,
                 name => {
-                    let (prefix, login) = split_prefix(name);
+                    let (prefix, login) = split_person(name);
                     Entry::Named { prefix: prefix.map(str::to_owned), login: plain(login) }
                 }
             });
@@ -91,6 +91,15 @@ impl People {
 /// Whether two logins mean one account.
 pub(super) fn same_login(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
+}
+
+/// Splits `jira:5b10…` into its source and the login. Account ids of Jira may hold a colon behind a number, as in
+/// `557058:eb43…`: they are no source's.
+fn split_person(text: &str) -> (Option<&str>, &str) {
+    match split_prefix(text) {
+        (Some(prefix), _) if prefix.bytes().all(|byte| byte.is_ascii_digit()) => (None, text),
+        split => split,
+    }
 }
 
 fn plain(login: &str) -> String {

@@ -23,6 +23,53 @@ fn meaning_1_star_stops_at_the_slash_and_bang_wins_in_any_order() {
 }
 
 #[test]
+fn meaning_1_two_stars_cross_the_slash_inside_a_name_too() {
+    let branch = |pattern: &str, name: &str| {
+        let one = rule(&format!("on = [\"ci.*\"]\nbranches = [{pattern:?}]"));
+        judge(&one, &Event { branch: Some(name.to_owned()), ..ci() }, None).verdict.decision != NoMatch
+    };
+    for (pattern, name, matches) in [
+        ("release**", "release", true),
+        ("release**", "release/1.0", true),
+        ("release**", "release-2/1/0", true),
+        ("release**", "a/release", false),
+        ("!release**", "release/1.0", false),
+        ("**-e2e", "build / test-e2e", true),
+        ("**-e2e", "build / test", false),
+        ("a**z", "a/b/c/z", true),
+        ("a**z", "az", true),
+        ("a**z", "a/b/c", false),
+        ("***", "a/b", true),
+        ("{main,rel**}", "rel/1", true),
+        ("{main,**}", "a/b", true),
+        ("x\\***", "x*a/b", true),
+        ("x\\***", "xa/b", false),
+        ("[*]**", "*a/b", true),
+        ("[!]*]x**", "yx/b", true),
+        ("[!]*]x**", "*x/b", false),
+        // A part that is nothing else keeps its meaning.
+        ("**/fix", "fix", true),
+        ("**/fix", "a/b/fix", true),
+        ("**/fix", "prefix", false),
+        ("a/**/z", "a/z", true),
+        ("a/**/z", "a/b/c/z", true),
+        ("a/**", "a", false),
+        ("{a,b}/**", "b/c/d", true),
+        ("{**/a,b}", "x/y/a", true),
+        ("{**/a,b}", "a", true),
+        // One star stops.
+        ("release*", "release/1.0", false),
+        ("a*/z*", "ab/c/z", false),
+    ] {
+        assert_eq!(branch(pattern, name), matches, "{pattern} {name}");
+    }
+    let but = rule("on = [\"ci.*\"]\nchecks = [\"!**-e2e\"]");
+    let mut event = ci();
+    event.checks[0].name = "build / test-e2e".to_owned();
+    says(&but, &event, None, NoMatch, "checks: build / test-e2e is not wanted");
+}
+
+#[test]
 fn meaning_1_a_prefix_names_a_source_or_its_kind() {
     for (prefix, matches) in [("github", true), ("gitlab", false), ("work", true)] {
         let event = Event { source: "work".to_owned(), ..ci() };
@@ -100,6 +147,22 @@ fn a_command_stands_at_the_start_of_a_line_and_not_in_a_quotation() {
         assert_eq!(args(quiet), None, "{quiet}");
         says(&one, &comment(quiet), None, NoMatch, "command: not in the comment");
     }
+}
+
+#[test]
+fn a_native_name_goes_around_neither_the_command_nor_the_checks() {
+    let agent = rule("on = [\"comment.created\", \"github:issue_comment.edited\"]\ncommand = [\"/agent\"]");
+    let edited = |body: &str| Event { kind: None, native: "github:issue_comment.edited".to_owned(), ..comment(body) };
+    says(&agent, &edited("thanks"), None, NoMatch, "command: not in the comment");
+    queues(&agent, &edited("/agent fix it"), None);
+    let lint = rule("on = [\"github:check_run.completed\"]\nwho = [\"anyone\"]\nchecks = [\"lint\"]");
+    let neutral = |name: &str| {
+        let mut event = Event { kind: None, outcome: Some("neutral".to_owned()), ..ci() };
+        event.checks[0].name = name.to_owned();
+        event
+    };
+    says(&lint, &neutral("docs"), None, NoMatch, "checks: docs is not wanted");
+    queues(&lint, &neutral("lint"), None);
 }
 
 #[test]

@@ -155,6 +155,26 @@ fn lists_of_people_know_stars_groups_prefixes_and_bars() {
 }
 
 #[test]
+fn an_account_id_of_jira_that_holds_a_colon_names_its_person() {
+    let id = "557058:eb43b4a2-1111-4c22-8c33-000000000001";
+    let by = Event { actor: Some(person(id, Some("atlassian"))), ..ticket("Done") };
+    let with = |who: &str| rule(&format!("on = [\"issue.*\"]\nwho = {who}"));
+    queues(&with(&format!("[\"{id}\"]")), &by, None);
+    queues(&with(&format!("[\"jira:{id}\"]")), &by, None);
+    queues(&with("[\"557058:*\"]"), &by, None);
+    says(&with(&format!("[\"members\", \"!{id}\"]")), &by, None, Denied, &format!("who: {id} is barred"));
+    says(&with(&format!("[\"github:{id}\"]")), &by, None, Denied, &format!("who: {id} is not in the list"));
+}
+
+#[test]
+fn a_sender_that_names_nobody_is_told_of_with_what_to_do() {
+    let automation = Event { actor: None, ..ticket("Done") };
+    let reason = "actor unknown: this sender names nobody; give the rule who = [\"anyone\"]";
+    says(&rule("on = [\"issue.*\"]"), &automation, None, Denied, reason);
+    queues(&rule("on = [\"issue.*\"]\nwho = [\"anyone\"]"), &automation, None);
+}
+
+#[test]
 fn machine_events_pass_as_members_but_names_are_asked() {
     let machine = Event { actor: Some(bot("github-actions[bot]")), ..ci() };
     queues(&changes("who = [\"members\"]"), &machine, None);
