@@ -1,6 +1,6 @@
 //! Builds one rule from its keys: patterns, people, spans of time and templates, each checked where it stands.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use minijinja::Environment;
 
@@ -35,6 +35,8 @@ pub(super) struct Builder<'a> {
     pub(super) read: &'a ReadFile<'a>,
     /// Prompt files and includes that were read, by name.
     pub(super) outside: BTreeMap<String, String>,
+    /// Which of them were checked for events of which kinds: rules of other kinds may share one.
+    pub(super) checked: HashSet<(String, Vec<Kind>)>,
     /// The files that are being read, each included by the one before it.
     pub(super) chain: Vec<String>,
     /// What each template reads: roots, and templates that it includes.
@@ -359,19 +361,23 @@ impl Builder<'_> {
         Some(name)
     }
 
-    /// Reads a file of the rules' folder as a template, once, with what it includes itself.
+    /// Reads a file of the rules' folder as a template, with what it includes itself: once, and checks it once for each
+    /// choice of kinds.
     fn include(&mut self, name: &str, kinds: &[Kind], report: &mut dyn FnMut(&mut Self, String)) {
         if let Some(at) = self.chain.iter().position(|file| file == name) {
             let chain = [&self.chain[at..], &[name.to_owned()]].concat().join(" -> ");
             return report(self, format!("\"{name}\" would include itself without end: {chain}"));
         }
-        if self.outside.contains_key(name) {
+        let choice = (name.to_owned(), kinds.to_vec());
+        if self.checked.contains(&choice) {
             return;
         }
-        let text = match shipped::file(name).unwrap_or_else(|| (self.read)(name)) {
+        let known = self.outside.get(name).cloned();
+        let text = match known.map_or_else(|| shipped::file(name).unwrap_or_else(|| (self.read)(name)), Ok) {
             Ok(text) => text,
             Err(why) => return report(self, why),
         };
+        self.checked.insert(choice);
         self.outside.insert(name.to_owned(), text.clone());
         let findings = check::template(&text, &Scope { roots: JOB_ROOTS, kinds, maps: self.maps, env: &self.env });
         let clean = findings.faults.is_empty();

@@ -48,6 +48,7 @@ pub fn compile(files: Vec<(String, String)>, terms: &Terms, read: &ReadFile<'_>)
         env: print::environment(),
         read,
         outside: BTreeMap::new(),
+        checked: HashSet::new(),
         chain: Vec::new(),
         reads: HashMap::new(),
     };

@@ -312,7 +312,7 @@ impl RuleKeys {
             ($($key:ident)*) => { Self { $($key: self.$key.or_else(|| base.$key.clone()),)* ..self } };
         }
         let own_prompt = self.prompt.is_some() || self.prompt_file.is_some();
-        let own_limits = self.limits.clone();
+        let (own_limits, own_approval) = (self.limits.clone(), self.approval.clone());
         let mut filled = fill!(
             owner mode one_of on to command checks repos projects branches base labels who authors allow when per settle
             settle_max limits approval hours priority action then on_stale repo model agent_type follow_up
@@ -320,11 +320,36 @@ impl RuleKeys {
         if let (Some(own), Some(base)) = (own_limits, &base.limits) {
             filled.limits = Some(own.put(own.value.clone().over(&base.value)));
         }
+        if let (Some(own), Some(base)) = (own_approval, &base.approval) {
+            filled.approval = Some(own.put(own.value.clone().over(&base.value)));
+        }
         if !own_prompt {
             filled.prompt.clone_from(&base.prompt);
             filled.prompt_file.clone_from(&base.prompt_file);
         }
         filled
+    }
+}
+
+impl ApprovalKey {
+    /// A word stands for itself.
+    fn over(self, base: &Self) -> Self {
+        match (self, base) {
+            (Self::Keys(own), Self::Keys(base)) => Self::Keys(own.over(base)),
+            (own, _) => own,
+        }
+    }
+}
+
+impl ApprovalKeys {
+    /// Either condition replaces either.
+    fn over(mut self, base: &Self) -> Self {
+        if self.above.is_none() && self.first.is_none() {
+            self.above.clone_from(&base.above);
+            self.first.clone_from(&base.first);
+        }
+        self.wait = self.wait.or_else(|| base.wait.clone());
+        self
     }
 }
 

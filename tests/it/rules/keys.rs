@@ -63,6 +63,24 @@ fn limits_of_defaults_are_laid_under_key_by_key() {
 }
 
 #[test]
+fn approval_of_defaults_is_laid_under_key_by_key() {
+    let said = |own: &str| {
+        let text = format!(
+            "[defaults]\napproval = {{ first = 10, wait = \"24h\" }}\n[[rule]]\nname = \"r\"\non = [\"push\"]\n\
+             repos = [\"**\"]\nprompt = 'go'\n{own}"
+        );
+        let policy = rules(&text).policy("r");
+        (policy.approval, policy.approval_wait)
+    };
+    assert_eq!(said(""), (Approval::First(10), Some(DAY)));
+    let above = Approval::Above { count: 20, per: DAY };
+    assert_eq!(said("approval = { above = \"20/day\" }"), (above, Some(DAY)));
+    assert_eq!(said("approval = { first = 2 }"), (Approval::First(2), Some(DAY)));
+    assert_eq!(said("approval = { wait = \"7d\" }"), (Approval::First(10), Some(7 * DAY)));
+    assert_eq!(said("approval = \"never\""), (Approval::Never, None), "a word stands for itself");
+}
+
+#[test]
 fn approval_is_a_word_or_a_table() {
     let said = |keys: &str| {
         let policy = policy(keys);

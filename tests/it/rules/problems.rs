@@ -6,6 +6,8 @@ use hookrun::rules::compile;
 fn problems(text: &str) -> String {
     let read = |name: &str| match name {
         "bad.md" => Ok("Hello\n{{ event.rep }}".to_owned()),
+        "issue.md" => Ok("{% include 'key.md' %}".to_owned()),
+        "key.md" => Ok("{{ event.issue.key }}".to_owned()),
         _ => Err(format!("\"{name}\" cannot be read: no such file")),
     };
     let loaded = compile(vec![("rules.toml".to_owned(), text.to_owned())], &Terms::default(), &read);
@@ -403,6 +405,18 @@ fn a_broken_prompt_file_is_told_once_with_its_own_line() {
     };
     let told = problems(&(rule("a") + &rule("b")));
     assert_eq!(told.matches("--> bad.md:2:4").count(), 1, "{told}");
+}
+
+#[test]
+fn a_prompt_file_is_checked_for_the_events_of_every_rule_that_names_it() {
+    let rule = |on: &str| {
+        format!("[[rule]]\nname = \"{on}\"\non = [\"{on}\"]\nrepos = [\"**\"]\nprompt_file = \"issue.md\"\n")
+    };
+    for text in [rule("issue.opened") + &rule("ci.failed"), rule("ci.failed") + &rule("issue.opened")] {
+        let told = problems(&text);
+        assert!(told.starts_with("error: event.issue is never there for ci.failed\n --> key.md:1:4\n"), "{told}");
+        assert_eq!(told.matches("error: ").count(), 1, "{told}");
+    }
 }
 
 /// Rules that are wrong in every key about how much, when and by whose leave.
