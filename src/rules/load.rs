@@ -189,15 +189,25 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
         return Ok(vec![path.to_path_buf()]);
     }
     let entries = fs::read_dir(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|file| file.extension().is_some_and(|ending| ending == "toml") && file.is_file())
-        .collect();
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|error| format!("cannot be read: {error}"))?.path();
+        if is_rules(&file) {
+            files.push(file);
+        }
+    }
     if files.is_empty() {
         return Err("the folder holds no *.toml file".to_owned());
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether an entry of the folder holds rules. One that nobody can look at does: its rules must not go without a word,
+/// and reading it says why. Emacs marks a file that is being edited with a link to nowhere beside it.
+fn is_rules(file: &Path) -> bool {
+    let lock = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".#"));
+    file.extension().is_some_and(|ending| ending == "toml") && !lock && !file.is_dir()
 }
 
 /// A ceiling for a file that is not there is no ceiling: the file may have another name now, and is not bound any more.

@@ -182,6 +182,23 @@ fn a_broken_file_leaves_the_rules_in_force_and_shows_its_caret() {
 }
 
 #[test]
+fn a_file_of_the_folder_that_cannot_be_looked_at_does_not_go_without_a_word() {
+    let mut world = World::under("rules", Terms::default(), |folder| {
+        fs::create_dir_all(folder.join("rules/old.toml")).unwrap();
+        fs::create_dir(folder.join("mount")).unwrap();
+        fs::write(folder.join("mount/team.toml"), rule("first")).unwrap();
+        symlink("../mount/team.toml", folder.join("rules/team.toml")).unwrap();
+        fs::write(folder.join("rules/more.toml"), "").unwrap();
+        symlink("mia@desk.1234:1", folder.join("rules/.#team.toml")).unwrap();
+    });
+    assert_eq!(world.names(), ["first"], "neither a folder nor the mark of an editor is a file of rules");
+    fs::remove_dir_all(world.path("mount")).unwrap();
+    assert_eq!(world.looks(), Look::Refused);
+    world.stands("team.toml\n");
+    world.stands("cannot be read: No such file or directory");
+}
+
+#[test]
 fn whatever_is_wrong_with_the_files_the_rules_in_force_stay() {
     let mut world = World::new("rules.toml", &[("rules.toml", &rule("first"))]);
     let broken = [
