@@ -47,6 +47,25 @@ fn jira_updates_say_what_their_changelog_names() {
 }
 
 #[test]
+fn jira_fields_that_are_told_many_times_make_one_event_of_each_kind() {
+    let item = |number: usize| match number % 3 {
+        0 => json!({"field": "labels", "fromString": "", "toString": format!("l{number}")}),
+        1 => json!({"field": "status", "fromString": "Open", "toString": format!("s{number}")}),
+        _ => json!({"field": "assignee", "to": format!("a{number}")}),
+    };
+    let items: Vec<Value> = (0..900).map(item).collect();
+    let told = jira(&json!({"webhookEvent": "jira:issue_updated", "issue": jira_issue(&json!({})),
+        "changelog": {"id": "1", "items": items}}));
+    assert_eq!(kinds(&told), [Kind::IssueLabeled, Kind::IssueTransitioned, Kind::IssueAssigned]);
+    assert!(told.events.iter().all(|event| event.to.len() == 300));
+    assert_eq!(told.events[0].to[..2], ["l0", "l3"]);
+    let many = "x ".repeat(100_000);
+    let told = jira(&json!({"webhookEvent": "jira:issue_updated", "issue": jira_issue(&json!({})),
+        "changelog": {"id": "1", "items": [{"field": "labels", "fromString": "", "toString": many}]}}));
+    assert_eq!(told.events[0].to.len(), 1000);
+}
+
+#[test]
 fn jira_server_tells_comments_as_updates() {
     let comment = json!({"id": "10200", "author": {"name": "mia", "displayName": "Mia"}, "body": "fix it",
         "created": "2026-01-15T10:05:12.000+0000", "updated": "2026-01-15T10:05:12.000+0000"});
@@ -97,4 +116,23 @@ fn jira_documents_become_plain_text() {
     let told =
         jira(&json!({"webhookEvent": "jira:issue_created", "issue": jira_issue(&json!({"description": description}))}));
     assert_eq!(told.events[0].issue.as_ref().unwrap().body.as_deref(), Some("Hello @Mia\none"));
+}
+
+#[test]
+fn jira_documents_of_any_shape_are_read_without_keeping_their_nodes() {
+    let body = |description: &str| {
+        let issue = jira_issue(&json!({"description": "HERE"}));
+        let whole = json!({"webhookEvent": "jira:issue_created", "issue": issue}).to_string();
+        let told = tell(Jira, "", whole.replace("\"HERE\"", description).as_bytes());
+        told.events[0].issue.as_ref().unwrap().body.clone().unwrap()
+    };
+    let odd = r#"{"content": [1, "x", null, true, 1.5, -1, [{"text": "no"}], {"text": "yes"}, {"content": "no"}]}"#;
+    assert_eq!(body(odd), "yes");
+    assert_eq!(body(r#"{"content": {"text": "no"}}"#), "");
+    let late = r#"{"content": [{"content": [{"text": "b"}], "text": "a", "type": "paragraph"}, {"text": "c"}]}"#;
+    assert_eq!(body(late), "ab\nc");
+    assert_eq!(body(r#"{"content": [{"text": "first"}], "content": [{"text": "last"}]}"#), "last");
+    let line = r#"{"type": "paragraph", "content": [{"text": "x"}]}"#;
+    let lines = format!("{{\"content\": [{}]}}", vec![line; 1500].join(","));
+    assert_eq!(body(&lines).lines().count(), 1500);
 }

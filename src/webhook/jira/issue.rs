@@ -1,11 +1,16 @@
 //! Jira's issues: opened, changed field by field, commented, moved.
 
+use std::collections::HashSet;
+
 use super::payload::{Comment, Fields, Item, Payload};
 use super::{Ask, page, person};
 use crate::model::event::{self, Issue, Kind, Origin, Subject};
 use crate::model::subject::Facts;
 use crate::webhook::understood::{NotUnderstood, Telling};
 use crate::webhook::words::joined;
+
+/// No more new values of one kind are taken than this, like of every other list that is read.
+const MOST_NEW: usize = 1000;
 
 /// Fills the event from the issue, when the body has one (a comment's or worklog's may not), and keeps its facts.
 pub(super) fn describe(payload: &Payload, telling: &mut Telling) {
@@ -104,12 +109,20 @@ pub(super) fn updated(ask: &Ask<'_>, payload: &Payload, telling: &mut Telling) -
     let event_type = payload.event_type.as_deref().unwrap_or_default();
     let items = payload.changelog.as_ref().map_or(&[][..], |changelog| &changelog.items);
     let mut edited = false;
+    let mut changes: Vec<(Kind, Vec<String>)> = Vec::new();
     for item in items {
         match fields_kind(item) {
-            Some((kind, new)) if !new.is_empty() => telling.say(kind, new),
-            Some(_) => {}
+            Some((_, new)) if new.is_empty() => {}
+            // Each event is a copy of the whole issue: a field that is told a thousand times makes one.
+            Some((kind, new)) => match changes.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, told)) => told.extend(new.into_iter().take(MOST_NEW - told.len())),
+                None => changes.push((kind, new)),
+            },
             None => edited = true,
         }
+    }
+    for (kind, new) in changes {
+        telling.say(kind, new);
     }
     // Old versions tell an edit without saying of what.
     let unnamed = items.is_empty() && payload.comment.is_none() && !event_type.starts_with("issue_comment");
@@ -133,12 +146,10 @@ fn fields_kind(item: &Item) -> Option<(Kind, Vec<String>)> {
     // Field names are translated on some sites, ids are not.
     match item.field_id.as_deref().or(item.field.as_deref())? {
         "labels" => {
-            let words = |text: &Option<String>| -> Vec<String> {
-                text.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-            };
-            let before = words(&item.from_string);
-            let new = words(&item.to_string).into_iter().filter(|label| !before.contains(label)).collect();
-            Some((Kind::IssueLabeled, new))
+            let [before, now] = [&item.from_string, &item.to_string].map(|text| text.as_deref().unwrap_or_default());
+            let before: HashSet<&str> = before.split_whitespace().collect();
+            let new = now.split_whitespace().filter(|label| !before.contains(label)).take(MOST_NEW);
+            Some((Kind::IssueLabeled, new.map(str::to_owned).collect()))
         }
         "status" => Some((Kind::IssueTransitioned, set(&item.to_string).into_iter().collect())),
         "assignee" => Some((Kind::IssueAssigned, set(&item.to).or_else(|| set(&item.to_string)).into_iter().collect())),
