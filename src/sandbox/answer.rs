@@ -67,10 +67,15 @@ pub(super) fn page(all: Vec<Value>, skip: i64, limit: i64) -> Value {
     json!({
         "items": items,
         "total": total,
-        "page": skip / limit + 1,
+        "page": page_at(skip, limit),
         "size": limit,
         "pages": pages(total, limit),
     })
+}
+
+/// The page that begins after `skip` entries; pages count from 1, and there are none behind the last number.
+pub(super) fn page_at(skip: i64, limit: i64) -> i64 {
+    (skip / limit).saturating_add(1)
 }
 
 /// How many pages of `limit` entries hold `total`.

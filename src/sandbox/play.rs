@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, page, pages};
+use super::answer::{Answer, page, page_at, pages};
 use super::asked::{Asked, Checks};
 use super::call::Call;
 use super::check_settings::CheckSettings;
@@ -226,7 +226,7 @@ impl Stage<'_> {
             }
             fields.insert("logs".to_owned(), json!(logs));
             fields.insert("total_logs".to_owned(), json!(total));
-            fields.insert("page".to_owned(), json!(skip / limit + 1));
+            fields.insert("page".to_owned(), json!(page_at(skip, limit)));
             fields.insert("size".to_owned(), json!(limit));
             fields.insert("pages".to_owned(), json!(pages(total, limit)));
         }

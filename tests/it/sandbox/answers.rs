@@ -94,6 +94,8 @@ async fn the_organization_has_its_repositories_and_integrations() {
     assert_eq!(names, ["acme/widgets", "acme/gears"]);
     assert_eq!(repos["items"][1]["name"], "gears");
     assert_eq!(envelope(&bench.get(&org("repos?skip=1&limit=1")).await), (2, 2, 1, 2));
+    let furthest = bench.get(&org(&format!("repos?skip={}&limit=1", i64::MAX))).await;
+    assert_eq!((&furthest["items"], envelope(&furthest)), (&json!([]), (2, i64::MAX, 1, 2)));
     assert_eq!(bench.get("/v1/organizations").await["items"][0]["id"], 42);
     let integrations = bench.get(&org("integrations")).await;
     let active = integrations["integrations"].as_array().unwrap().iter().filter(|one| one["active"] == true).count();
