@@ -19,6 +19,10 @@ pub(super) fn lookup(event: &Event) -> SubjectLookup {
 /// was stored, with what this delivery says on top.
 pub(super) fn resolve(event: &mut Event, known: Option<KnownSubject>, updates: &[SubjectUpdate]) -> Option<Facts> {
     let mut facts = None;
+    let known = known.map(|known| match &event.repo {
+        Some(repo) => known.seen_from(&event.host, repo),
+        None => known,
+    });
     // A branch of the repository itself that the body names is that branch, whichever other one has the commit too.
     let own = event.subject.origin == Origin::Base;
     let known = known.filter(|known| !own || known.key == event.subject.key || known.facts.fork == Some(true));

@@ -131,6 +131,26 @@ pub struct KnownSubject {
     pub facts: Facts,
 }
 
+impl KnownSubject {
+    /// The same as it is seen from a repository. A fork's branch is its own repository's branch too, and the stored flag
+    /// is what was last told from either side.
+    #[must_use]
+    pub fn seen_from(mut self, host: &str, repo: &str) -> Self {
+        match is_elsewhere(&self.key, host, repo) {
+            Some(true) => self.facts.fork = Some(true),
+            Some(false) if self.facts.fork == Some(true) => self.facts.fork = Some(false),
+            Some(false) | None => {}
+        }
+        self
+    }
+}
+
+/// Whether the branch with this key is in another repository than `repo`; `None` when the key is none of a branch.
+pub fn is_elsewhere(key: &str, host: &str, repo: &str) -> Option<bool> {
+    let (head_repo, _) = key.strip_prefix(host)?.strip_prefix('/')?.split_once('@')?;
+    Some(!head_repo.eq_ignore_ascii_case(repo))
+}
+
 /// The state of one check of a commit, kept so that "no check of that sha is known red or unfinished" can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckUpdate {

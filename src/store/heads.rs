@@ -6,7 +6,7 @@ use super::db::{Conn, Tx, many, query, runs, within};
 use super::errors::Result;
 use super::subjects::{Known, LASTS};
 use crate::model::clock::Timestamp;
-use crate::model::subject::SubjectUpdate;
+use crate::model::subject::{SubjectUpdate, is_elsewhere};
 
 /// The heads that a group of deliveries tells of: host, repository, commit and subject.
 #[derive(Debug, Default)]
@@ -70,23 +70,26 @@ impl<'u> Heads<'u> {
     }
 
     /// Writes them. What is known of the subject counts, not what a delivery repeats of it: a fork stays one though
-    /// nobody says so.
+    /// nobody says so, for the repository that it is a fork of.
     pub(super) async fn write(self, tx: &mut Tx, known: &BTreeMap<&str, Known<'_>>, now: Timestamp) -> Result<()> {
         const TOLD: &str = "ON CONFLICT (host, repo, sha, subject) DO UPDATE SET fork = excluded.fork, \
             seen_at = excluded.seen_at";
         const BEFORE: &str = "ON CONFLICT (host, repo, sha, subject) DO NOTHING";
         for (heads, conflict) in [(self.told, TOLD), (self.before, BEFORE)] {
-            let is_fork = |key| known.get(key).is_some_and(|of| of.facts.fork == Some(true));
+            let is_fork = |(host, repo, _, key): (&str, &str, &str, &'u str)| {
+                let told = || known.get(key).is_some_and(|of| of.facts.fork == Some(true));
+                is_elsewhere(key, host, repo).unwrap_or_else(told)
+            };
             let is_news = |head: (&str, &str, &str, &'u str)| match self.stored.get(&owned(head)) {
-                Some((fork, seen_at)) => *fork != is_fork(head.3) || seen_at.plus(LASTS) <= now,
+                Some((fork, seen_at)) => *fork != is_fork(head) || seen_at.plus(LASTS) <= now,
                 None => true,
             };
             let heads: Vec<_> = heads.into_iter().filter(|head| is_news(*head)).collect();
             for run in runs(&heads) {
                 let mut query =
                     many("INSERT INTO heads (host, repo, sha, subject, fork, seen_at)", run.len(), 6, conflict);
-                for (host, repo, sha, key) in run {
-                    let fork = i64::from(is_fork(key));
+                for head @ (host, repo, sha, key) in run {
+                    let fork = i64::from(is_fork(*head));
                     query = query.bind(*host).bind(*repo).bind(*sha).bind(*key).bind(fork).bind(now.0);
                 }
                 query.execute(tx).await?;

@@ -2,7 +2,7 @@
 
 use hookrun::model::run::{Run, RunChange};
 use hookrun::model::subject::SubjectLookup;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::told::{AGENT, MIA, change, check, comment, sha, suite, workflow_job};
 use super::{FIX, Room};
@@ -60,6 +60,35 @@ async fn a_forks_branch_of_the_same_name_is_told_by_its_commit() {
     let reason = room.denied("check_run", &check(2, &sha(1), Some("main"), "failure")).await;
     assert!(reason.starts_with("fork: "), "{reason}");
     room.queued("check_run", &check(3, &sha(2), Some("main"), "failure")).await;
+}
+
+#[tokio::test]
+async fn a_fork_that_sends_webhooks_too_is_one_for_the_other_repository_only() {
+    const FORK: &str = "stranger/widgets";
+    let by_fork = |mut body: Value| {
+        body["repository"]["id"] = 2.into();
+        body["repository"]["full_name"] = FORK.into();
+        body["repository"]["html_url"] = format!("https://github.com/{FORK}").into();
+        body
+    };
+    let anywhere = FIX.replace("acme/*", "**");
+    let opened = change(7, &sha(1), "patch", FORK, "stranger");
+    let pushed = by_fork(super::told::push(&sha(1), "patch", "stranger"));
+    // Both ways around, and both committed together.
+    let room = Room::new(&anywhere).await;
+    room.send("pull_request", &opened).await;
+    room.send("push", &pushed).await;
+    let reason = room.denied("check_run", &check(1, &sha(1), None, "failure")).await;
+    assert!(reason.starts_with("fork: "), "{reason}");
+    let room = Room::new(&anywhere).await;
+    room.send("push", &pushed).await;
+    room.send("pull_request", &opened).await;
+    let job = room.queued("check_run", &by_fork(check(2, &sha(1), Some("patch"), "failure"))).await;
+    assert_eq!(job.subject, "github.com/stranger/widgets@patch");
+    let room = Room::new(&anywhere).await;
+    tokio::join!(room.send("pull_request", &opened), room.send("push", &pushed));
+    let reason = room.denied("check_run", &check(1, &sha(1), None, "failure")).await;
+    assert!(reason.starts_with("fork: "), "{reason}");
 }
 
 #[tokio::test]
