@@ -630,7 +630,7 @@ async fn a_ban_that_a_rule_asks_for_is_not_sent_once_the_rule_is_in_shadow_mode(
     let ban = bench.job().await;
     bench.turn(&ban, Action::Ban, Some(run)).await;
     bench.release().await;
-    assert_eq!((bench.calls(Call::Ban).len(), bench.state(&ban).await), (0, JobState::Held));
+    assert_eq!((bench.calls(Call::Ban).len(), bench.state(&ban).await), (0, JobState::Queued));
 }
 
 #[tokio::test]
