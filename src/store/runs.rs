@@ -1,6 +1,6 @@
 //! Runs: which are followed, what was seen of them, and what that means for their jobs and subjects.
 
-use super::db::{Conn, Tx, query};
+use super::db::{Conn, Row, Tx, query};
 use super::errors::{Result, StoreError};
 use super::{Store, jobs, rows, subjects};
 use crate::model::clock::Timestamp;
@@ -108,19 +108,25 @@ async fn forget_namesake(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Re
 /// Writes down what a job's call was answered about a run, and marks the job's subject. A run that was forgotten is kept
 /// beside the job from now on.
 pub(super) async fn see(tx: &mut Tx, job: &str, run: &Run, now: Timestamp) -> Result<()> {
+    keep(tx, job, run.id, now).await?;
+    note(tx, run, now).await?;
+    let subject = subject_of(tx, job).await?;
+    teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
+}
+
+/// Keeps a run beside a job that follows it, unless it is kept already. What is not kept is never seen to end.
+pub(super) async fn keep(tx: &mut Tx, job: &str, run: i64, now: Timestamp) -> Result<()> {
     query(
         "INSERT INTO runs (id, job, phase, pull_requests, created_at, seen_at) VALUES ($1, $2, $3, '[]', $4, $4) \
          ON CONFLICT (id) DO NOTHING",
     )
-    .bind(run.id)
+    .bind(run)
     .bind(job)
     .bind(RunPhase::Alive.as_str())
     .bind(now.0)
     .execute(tx)
     .await?;
-    note(tx, run, now).await?;
-    let subject = subject_of(tx, job).await?;
-    teach(tx, &subject, Facts { last_run: Some(run.id), ..Facts::default() }, now).await
+    Ok(())
 }
 
 /// Writes down how a run that is stored looks now.
@@ -185,34 +191,36 @@ fn place_of_change(url: &str) -> Option<(&str, &str)> {
 }
 
 impl Store {
-    /// Running jobs, and those that were lost since a moment, with their runs; by run, newest first.
+    /// Running jobs, and those that were lost since a moment, with their runs; by run, newest first. A run that was forgotten
+    /// is followed all the same.
     pub async fn followed(&self, lost_since: Timestamp) -> Result<Vec<Followed>> {
         let mut conn = self.inner.db.read().await?;
         let found = query(
-            "SELECT j.id AS job, r.id, j.state, r.status, r.created_at, j.submitted_at, r.seen_at, \
+            "SELECT j.id AS job, j.run, j.state, r.status, COALESCE(r.created_at, j.updated_at) AS made_at, \
+             j.submitted_at, COALESCE(r.seen_at, j.updated_at) AS seen_at, \
              CASE WHEN j.resumed = 1 AND j.heard_at IS NULL THEN 1 ELSE 0 END AS unheard FROM jobs j \
-             JOIN runs r ON r.id = j.run WHERE j.state = 'running' OR (j.state = 'lost' AND j.ended_at >= $1) \
-             ORDER BY r.id DESC",
+             LEFT JOIN runs r ON r.id = j.run WHERE j.state = 'running' OR (j.state = 'lost' AND j.ended_at >= $1) \
+             ORDER BY j.run DESC",
         )
         .bind(lost_since.0)
         .fetch_all(&mut conn)
         .await?;
-        found
-            .iter()
-            .map(|row| {
-                let created_at: i64 = row.try_get("created_at")?;
-                Ok(Followed {
-                    job: row.try_get("job")?,
-                    run_id: row.try_get("id")?,
-                    state: rows::state(row.try_get("state")?)?,
-                    status: row.try_get("status")?,
-                    submitted_at: Timestamp(row.try_get::<Option<i64>>("submitted_at")?.unwrap_or(created_at)),
-                    made_at: Timestamp(created_at),
-                    unheard: row.try_get::<i64>("unheard")? == 1,
-                    seen_at: Timestamp(row.try_get("seen_at")?),
-                })
-            })
-            .collect()
+        let mut followed = Vec::with_capacity(found.len());
+        for row in &found {
+            let Some(run_id) = row.try_get::<Option<i64>>("run")? else { continue };
+            let made_at: i64 = row.try_get("made_at")?;
+            followed.push(Followed {
+                job: row.try_get("job")?,
+                run_id,
+                state: rows::state(row.try_get("state")?)?,
+                status: row.try_get("status")?,
+                submitted_at: Timestamp(row.try_get::<Option<i64>>("submitted_at")?.unwrap_or(made_at)),
+                made_at: Timestamp(made_at),
+                unheard: row.try_get::<i64>("unheard")? == 1,
+                seen_at: Timestamp(row.try_get("seen_at")?),
+            });
+        }
+        Ok(followed)
     }
 
     /// Writes down what was seen of runs; those that are not ours are passed over. A branch that a run names as its own
@@ -248,13 +256,29 @@ impl Store {
     }
 }
 
+async fn kept(conn: &mut Conn, run: i64) -> Result<Option<Row>> {
+    query("SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
+        .bind(run)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The newest job that follows a run.
+async fn follower(conn: &mut Conn, run: i64) -> Result<Option<String>> {
+    let newest = query("SELECT MAX(id) AS job FROM jobs WHERE run = $1 AND state IN ('running', 'lost')");
+    newest.bind(run).fetch_one(conn).await?.try_get("job")
+}
+
 async fn observe_one(tx: &mut Tx, run: &Run, look: Look, now: Timestamp) -> Result<Vec<RunChange>> {
     let mut changes = Vec::new();
-    let row =
-        query("SELECT r.pull_requests, j.subject, j.context FROM runs r JOIN jobs j ON j.id = r.job WHERE r.id = $1")
-            .bind(run.id)
-            .fetch_optional(tx)
-            .await?;
+    let mut row = kept(tx, run.id).await?;
+    if row.is_none()
+        && let Some(job) = follower(tx, run.id).await?
+    {
+        // It was forgotten, though somebody waits for its end.
+        keep(tx, &job, run.id, now).await?;
+        row = kept(tx, run.id).await?;
+    }
     let Some(row) = row else { return Ok(changes) };
     note(tx, run, now).await?;
     if row.try_get::<&str>("pull_requests")? != rows::to_json(&run.pull_requests) {

@@ -63,8 +63,11 @@ const DELIVERIES: Walk = Walk {
     delete: "DELETE FROM deliveries WHERE id",
 };
 
+/// A run goes with the job that it is kept beside: that one stays while one follows the run that is younger or has not ended.
 const JOBS: &str = "DELETE FROM jobs WHERE id IN \
-    (SELECT id FROM jobs WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2)";
+    (SELECT o.id FROM jobs o WHERE o.ended_at IS NOT NULL AND o.ended_at < $1 AND NOT EXISTS \
+    (SELECT 1 FROM runs r JOIN jobs f ON f.run = r.id WHERE r.job = o.id AND f.id <> o.id \
+    AND (f.ended_at IS NULL OR f.ended_at >= $1)) ORDER BY o.ended_at LIMIT $2)";
 const CLAIMS: &str = "DELETE FROM claims WHERE (rule, happening) IN \
     (SELECT rule, happening FROM claims WHERE claimed_at < $1 ORDER BY claimed_at LIMIT $2)";
 const ATTEMPTS: &str = "DELETE FROM attempts WHERE (subject, sha, grp) IN \

@@ -35,6 +35,8 @@ pub(super) async fn adopt(tx: &mut Tx, job: &Job, run: i64, reason: &str, now: T
     if matches!(job.action, Action::Ban | Action::Unban) {
         return done(tx, &job.id, reason, now).await;
     }
+    // It may have been forgotten since it was told.
+    runs::keep(tx, &job.id, run, now).await?;
     follow(tx, &job.id, run, Some(now), now).await
 }
 

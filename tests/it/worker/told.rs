@@ -1,5 +1,7 @@
 //! Jobs that make no run: what is told to one, bans, set-up commands; and runs that several jobs follow.
 
+use std::time::Duration;
+
 use hookrun::model::breaker::BreakerKind;
 use hookrun::model::clock::Clock;
 use hookrun::model::gate::{GateAnswer, GateOutcome};
@@ -8,7 +10,7 @@ use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::model::policy::{Action, Policy};
 use hookrun::model::run::Run;
 use hookrun::sandbox::{Call, Fault, FaultRule, SandboxRun, When};
-use hookrun::store::{Look, Release, Released, StoreError};
+use hookrun::store::{Look, Release, Released, Retention, StoreError};
 
 use super::bench::{Bench, Setting};
 
@@ -308,29 +310,58 @@ async fn a_person_may_say_that_the_run_was_told() {
     assert!(done.run.unwrap().result.is_some(), "what is known of the run stays known");
 }
 
+/// Of what is older than three months, but for what is needed.
+async fn sweep(bench: &Bench) {
+    let (bodies, records) = (Duration::from_hours(24 * 14), Duration::from_hours(24 * 90));
+    bench.store.sweep(&Retention { bodies, records, claims: Duration::from_hours(24 * 400) }).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_trace_that_cannot_be_read_proves_nothing() {
-    for fault in [
-        Fault::Error { status: 503, when: When::Before },
-        Fault::Html { status: 200, when: When::Before },
-        Fault::Truncated {},
-        Fault::Error { status: 403, when: When::Before },
-        Fault::RateLimited { retry_after: Some(3) },
-    ] {
-        let (bench, job, _) = lost(When::After).await;
-        bench.fault(Call::Logs, fault.clone());
-        bench.advance(30);
-        let again = bench.worker.reconcile_tick().await.unwrap().unwrap();
-        assert_eq!(bench.state(&job).await, JobState::Uncertain, "{fault:?}");
-        bench.clock.advance(again.since(bench.clock.now()));
-        reconcile(&bench).await;
-        assert_eq!(bench.state(&job).await, JobState::Running, "{fault:?}");
-    }
-    let (bench, job, _) = lost(When::After).await;
-    bench.fault(Call::Logs, Fault::Error { status: 404, when: When::Before });
+async fn a_run_that_somebody_follows_outlives_the_time_of_the_job_that_made_it() {
+    let (bench, first, run) = completed().await;
+    bench.advance(24 * 3600 * 91);
+    let job = follow_up(&bench, run).await;
+    bench.release().await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    sweep(&bench).await;
+    follow(&bench).await;
+    bench.advance(5);
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    sweep(&bench).await;
+    assert!(bench.store.run(run).await.unwrap().is_some(), "a younger job may be followed up");
+    bench.advance(24 * 3600 * 91);
+    sweep(&bench).await;
+    assert_eq!((bench.store.job(&first).await.unwrap(), bench.store.job(&job).await.unwrap()), (None, None));
+    assert_eq!(bench.store.run(run).await.unwrap(), None);
+}
+
+async fn forget(bench: &Bench, run: i64) {
+    assert_eq!(bench.database.alter(&format!("DELETE FROM runs WHERE id = {run}")).await, 1);
+}
+
+#[tokio::test]
+async fn a_resume_without_an_answer_is_followed_though_its_run_was_forgotten() {
+    let (bench, job, run) = lost(When::After).await;
+    forget(&bench, run).await;
     bench.advance(30);
     reconcile(&bench).await;
-    assert_eq!(bench.state(&job).await, JobState::Held, "a trace that is not there is for a person");
+    follow(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Succeeded);
+    assert_eq!(bench.store.run(run).await.unwrap().unwrap().job, job);
+}
+
+#[tokio::test]
+async fn a_job_whose_run_was_forgotten_ends_with_it() {
+    let bench = bench().await;
+    let job = bench.job().await;
+    bench.release().await;
+    let run = bench.find(&job).await.run.unwrap().id;
+    forget(&bench, run).await;
+    bench.advance(5);
+    follow(&bench).await;
+    let ended = bench.find(&job).await;
+    assert_eq!((ended.state, ended.run.unwrap().id), (JobState::Succeeded, run));
 }
 
 #[tokio::test]
