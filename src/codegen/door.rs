@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -67,6 +68,8 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     me: OnceCell<Me>,
+    /// How many calls of this process in a row had no answer that tells.
+    unanswered: AtomicU32,
 }
 
 impl Codegen {
@@ -82,7 +85,8 @@ impl Codegen {
             },
             Arc::clone(&clock),
         )?;
-        let inner = Inner { http, org_id: options.org_id, store, clock, me: OnceCell::new() };
+        let inner =
+            Inner { http, org_id: options.org_id, store, clock, me: OnceCell::new(), unanswered: AtomicU32::new(0) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -155,6 +159,11 @@ impl Codegen {
     /// How far our clock is ahead of the service's, by the date of its newest answer: its times are that much older to us.
     pub fn ahead(&self) -> Duration {
         self.inner.http.ahead()
+    }
+
+    /// How many calls of this process in a row had no answer that tells.
+    pub fn unanswered(&self) -> u32 {
+        self.inner.unanswered.load(Ordering::Relaxed)
     }
 
     /// `GET …/agent/run/{id}`.
@@ -295,6 +304,12 @@ impl Codegen {
         let inner = &self.inner;
         let begun = inner.clock.now();
         let Answered { value, quota } = call.await;
+        match &value {
+            Err(CallError::Ambiguous(_) | CallError::NotTaken { denial: Denial::Connect, .. }) => {
+                inner.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => inner.unanswered.store(0, Ordering::Relaxed),
+        }
         let result = value.as_ref().map_or_else(CallError::result, |_| "ok");
         telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
         telemetry::measure(Metric::ApiSeconds, &[], inner.clock.now().since(begun).as_secs_f64());

@@ -13,11 +13,9 @@ use super::replica::{BEAT, time_of};
 use crate::model::clock::{Clock, Timestamp};
 use crate::model::limits::CallClass;
 
-/// How many signs of life pass between two looks at the database's time: a minute.
-const BEATS_A_LOOK: u32 = 12;
 /// How often the time is asked for at most: the quickest answer is the most exact one.
 const LOOKS: u32 = 5;
-/// What two clocks may part by until the next look (50 millionths of a minute), and what rounding to milliseconds hides.
+/// What two clocks may part by in a minute (50 millionths of it), and what rounding to milliseconds hides.
 const DRIFT: Duration = Duration::from_millis(5);
 /// A larger step is nobody's drift: somebody has set the clock.
 const SET: Duration = Duration::from_secs(2);
@@ -29,12 +27,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Beside(Mutex<Vec<JoinHandle<()>>>);
 
 impl Beside {
-    /// Starts them where others share the database.
-    pub(super) fn start(store: Weak<Inner>, shared: bool) -> Self {
+    /// Starts them where others share the database; `follows` tells whether our clock is set by it.
+    pub(super) fn start(store: Weak<Inner>, shared: bool, follows: bool) -> Self {
         if !shared {
             return Self::default();
         }
-        Self(Mutex::new(vec![tokio::spawn(live(store.clone())), tokio::spawn(listen(store))]))
+        Self(Mutex::new(vec![tokio::spawn(live(store.clone(), follows)), tokio::spawn(listen(store))]))
     }
 
     /// Ends them.
@@ -45,20 +43,19 @@ impl Beside {
     }
 }
 
-/// Says again and again that this process lives, and keeps its clock with the others'.
-async fn live(store: Weak<Inner>) {
-    for beat in 1_u32.. {
+/// Says again and again that this process lives, and keeps its clock with the others'. The clock first: a machine that was
+/// paused has a clock that stood still, and must not go on by it.
+async fn live(store: Weak<Inner>, follows: bool) {
+    loop {
         tokio::time::sleep(BEAT).await;
         let Some(inner) = store.upgrade() else { return };
+        if follows && let Err(error) = keep_time(&inner).await {
+            tracing::warn!(%error, "the database's time cannot be read");
+        }
         match inner.beat().await {
             Ok(true) => {}
             Ok(false) => tracing::error!("this process was not heard of for too long: others have taken over its work"),
             Err(error) => tracing::warn!(%error, "the database does not hear that this process lives"),
-        }
-        if beat % BEATS_A_LOOK == 0
-            && let Err(error) = keep_time(&inner).await
-        {
-            tracing::warn!(%error, "the database's time cannot be read");
         }
     }
 }
@@ -87,25 +84,29 @@ async fn listen(store: Weak<Inner>) {
     }
 }
 
-/// Sets the clock by the database, if others share it.
-pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<()> {
-    if let Some((time, within)) = look(db, clock).await? {
-        clock.follow(time, within);
-    }
-    Ok(())
+/// Sets the clock by the database, if others share it; whether it was set. One that is held does not move by it.
+pub(super) async fn set_clock(db: &Database, clock: &dyn Clock) -> Result<bool> {
+    let Some((time, within)) = look(db, clock).await? else { return Ok(false) };
+    clock.follow(time, within);
+    Ok(!parted(clock, time))
 }
 
-/// The same for a process that works. Where somebody has set the database's clock, nobody knows any more how long ago the
-/// calls in the windows were: every class waits for one full window first.
+/// Whether a clock and the database's time are further apart than two clocks come to be by themselves.
+fn parted(clock: &dyn Clock, time: Timestamp) -> bool {
+    (time.0 - clock.now().0).unsigned_abs() > SET.as_millis() as u64
+}
+
+/// The same for a process that works. Where somebody has set the database's clock, or this machine was paused, nobody knows any
+/// more how long ago the calls in the windows were: every class waits for one full window first.
 async fn keep_time(inner: &Inner) -> Result<()> {
     let Some((time, within)) = look(&inner.db, &*inner.clock).await? else { return Ok(()) };
-    let parted = time.0 - inner.clock.now().0;
-    if parted.unsigned_abs() > SET.as_millis() as u64 {
-        tracing::warn!(milliseconds = parted, "the database's clock was set; calls wait for a window");
+    if parted(&*inner.clock, time) {
+        let milliseconds = time.0 - inner.clock.now().0;
+        tracing::warn!(milliseconds, "our clock stood still, or the database's was set; calls wait for a window");
         let mut tx = inner.db.begin().await?;
         for class in CallClass::ALL {
             let until = time.plus(inner.limits.of(class).per);
-            calls::freeze(&mut tx, class, until, "the database's clock was set").await?;
+            calls::freeze(&mut tx, class, until, "the clock stood still or was set").await?;
         }
         tx.commit_and_wake().await?;
     }

@@ -258,6 +258,7 @@ impl Store {
     /// is closed, not due, or probed by another.
     pub async fn begin_probe(&self, kind: BreakerKind, purpose: &str) -> Result<Option<Slot>> {
         const CLASSES: [CallClass; 1] = [CallClass::Standard];
+        self.inner.replica.may_begin()?;
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let mut obstacles = Obstacles::read(&mut tx, &self.inner.limits, now).await?;

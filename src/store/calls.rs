@@ -240,6 +240,7 @@ impl Store {
     /// Takes a slot in each of these classes, all or none. Of the calls that wait for a breaker one is let through when
     /// its probe is due.
     pub async fn take_slots(&self, classes: &[CallClass], purpose: &str) -> Result<Slot> {
+        self.inner.replica.may_begin()?;
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let obstacles = Obstacles::read(&mut tx, &self.inner.limits, now).await?;

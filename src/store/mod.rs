@@ -123,7 +123,7 @@ impl Store {
     pub async fn open(options: StoreOptions, clock: Arc<dyn Clock>) -> Result<Self> {
         let wake = Arc::new(Notify::new());
         let db = Database::open(&options.url, Arc::clone(&wake)).await?;
-        beside::set_clock(&db, &*clock).await?;
+        let follows = beside::set_clock(&db, &*clock).await?;
         let replica = Replica::new(clock.now());
         let mut tx = db.begin().await?;
         transfer::must_be_here(&mut tx).await?;
@@ -137,7 +137,7 @@ impl Store {
         tx.commit().await?;
         let inner = Arc::new_cyclic(|inner| Inner {
             accepting: writer::Accepting::start(inner.clone()),
-            beside: beside::Beside::start(inner.clone(), db.is_shared()),
+            beside: beside::Beside::start(inner.clone(), db.is_shared(), follows),
             replica,
             limits: options.limits,
             clock,

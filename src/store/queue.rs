@@ -235,6 +235,7 @@ impl Store {
         request: Release,
         ask: impl FnOnce(&Snapshot) -> GateAnswer + Send,
     ) -> Result<Released> {
+        self.inner.replica.may_begin()?;
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         let Some(job) = jobs::lock(&mut tx, &request.job).await? else { return Ok(Released::Changed) };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::calls::CallId;
 use super::db::{Conn, Tx, must_be_known, query};
-use super::errors::Result;
+use super::errors::{Result, StoreError};
 use super::{Inner, Store, submit, transfer};
 use crate::model::clock::Timestamp;
 use crate::model::id::new_id;
@@ -43,6 +43,10 @@ struct State {
     beat: Timestamp,
     /// The duties that are ours, and until when.
     duties: BTreeMap<&'static str, Timestamp>,
+    /// The duties that were given up, and until when they are left to others.
+    given_up: BTreeMap<&'static str, Timestamp>,
+    /// Why the database is not this version's any more.
+    foreign: Option<String>,
 }
 
 /// A process that uses the database.
@@ -69,6 +73,12 @@ impl Replica {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails when the last sign of life found that the database is not this version's any more. Whoever is to begin a call
+    /// asks before a slot is taken: those who go on with the database need it.
+    pub(super) fn may_begin(&self) -> Result<()> {
+        self.state().foreign.clone().map_or(Ok(()), |reason| Err(StoreError::Schema(reason)))
     }
 }
 
@@ -111,6 +121,16 @@ fn machine() -> String {
 impl Inner {
     /// Says that this process lives; whether it was alive until now.
     pub(super) async fn beat(&self) -> Result<bool> {
+        let alive = self.try_to_beat().await;
+        match &alive {
+            Ok(_) => self.replica.state().foreign = None,
+            Err(StoreError::Schema(reason)) => self.replica.state().foreign = Some(reason.clone()),
+            Err(_) => {}
+        }
+        alive
+    }
+
+    async fn try_to_beat(&self) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         // Not before: what others have done while this one waited for its turn is not in the future.
         let now = self.clock.now();
@@ -163,10 +183,19 @@ impl Store {
 
     /// Whether a duty that only one process has is ours: it is, or nobody else has it now.
     pub async fn has_duty(&self, duty: &'static str) -> Result<bool> {
-        let now = self.inner.clock.now();
-        if !self.is_shared() || self.inner.replica.state().duties.get(duty).is_some_and(|until| *until > now.plus(BEAT))
-        {
+        if !self.is_shared() {
             return Ok(true);
+        }
+        self.inner.replica.may_begin()?;
+        let now = self.inner.clock.now();
+        {
+            let state = self.inner.replica.state();
+            if state.given_up.get(duty).is_some_and(|until| *until > now) {
+                return Ok(false);
+            }
+            if state.duties.get(duty).is_some_and(|until| *until > now.plus(BEAT)) {
+                return Ok(true);
+            }
         }
         let until = now.plus(LEASE);
         let mut tx = self.inner.db.begin().await?;
@@ -189,6 +218,26 @@ impl Store {
             state.duties.remove(duty);
         }
         Ok(taken > 0)
+    }
+
+    /// Gives up a duty that this process cannot do: others may have it at once, and this one asks for it again after a while.
+    pub async fn give_up_duty(&self, duty: &'static str) -> Result<()> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        let until = self.inner.clock.now().plus(LEASE);
+        {
+            let mut state = self.inner.replica.state();
+            state.duties.remove(duty);
+            state.given_up.insert(duty, until);
+        }
+        let mut tx = self.inner.db.begin().await?;
+        query("DELETE FROM leases WHERE duty = $1 AND holder = $2")
+            .bind(duty)
+            .bind(&self.inner.replica.id)
+            .execute(&mut tx)
+            .await?;
+        tx.commit().await
     }
 
     /// The processes that use the database.

@@ -171,10 +171,17 @@ impl Worker {
     ) {
         let tick = &tick;
         let guarded = |it: Self| async move {
-            if it.inner.store.has_duty(name).await? {
-                return tick(it).await;
+            let inner = Arc::clone(&it.inner);
+            if !inner.store.has_duty(name).await? {
+                return Ok(Some(inner.clock.now().plus(BEAT)));
             }
-            Ok(Some(it.inner.clock.now().plus(BEAT)))
+            let before = inner.codegen.unanswered();
+            let again = tick(it).await;
+            if inner.codegen.unanswered() > before.max(1) {
+                // The service may be out of reach for this process alone: somebody else must follow and look then.
+                inner.store.give_up_duty(name).await?;
+            }
+            again
         };
         self.keep(name, wake, guarded).await;
     }

@@ -118,7 +118,7 @@ impl Worker {
         match self.release(snapshot, &policy).await {
             // Somebody else changed it meanwhile.
             Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => Ok(Step::Moved),
-            Err(error @ StoreError::Busy(_)) => Err(error.into()),
+            Err(error @ (StoreError::Busy(_) | StoreError::Schema(_))) => Err(error.into()),
             // What is wrong with one job must not stop the others, those behind it in its lane included.
             Err(error) => {
                 tracing::error!(job = snapshot.job.id, %error, "the job cannot be released");

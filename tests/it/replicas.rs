@@ -1,18 +1,22 @@
 //! Several processes beside one PostgreSQL: they share queue and windows, and what dies, hangs or is cut off is taken over.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hookrun::model::clock::{Clock, Timestamp};
+use hookrun::lifecycle::Lifecycle;
+use hookrun::model::clock::{Clock, SystemClock, Timestamp};
 use hookrun::model::decision::Ruling;
 use hookrun::model::gate::GateOutcome;
-use hookrun::model::job::JobState;
+use hookrun::model::job::{JobRequest, JobState};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::store::{Released, Slot, Store, StoreError};
+use tokio::net::TcpListener;
 
 use super::database::Database;
 use super::store_support::{House, alive, answer, release, request};
-use super::support::{ManualClock, START, until};
+use super::support::{ManualClock, START, install_tls, until};
+use super::worker::bench::{Setting, accept, worker};
 
 /// Longer than a process that is not heard of counts as alive.
 const DEATH: Duration = Duration::from_secs(61);
@@ -62,6 +66,18 @@ async fn a_process_beside_one_of_a_newer_version_sends_nothing_more() {
     cluster.clock.advance(DEATH);
     let made = store.may_make(&call).await;
     assert!(matches!(&made, Err(StoreError::Schema(reason)) if reason.contains("newer hookrun")), "{made:?}");
+    // Nor does it take the slots and duties of those that could.
+    store.end_call(&call).await.unwrap();
+    let house = cluster.house(0);
+    let job = house.queued(request("k", "1")).await;
+    let released = store.release(release(&job.id, job.revision), |_| answer(GateOutcome::Go)).await;
+    assert!(matches!(released, Err(StoreError::Schema(_))), "{released:?}");
+    let slot = store.take_slots(&[CallClass::Logs], "a call").await;
+    assert!(matches!(slot, Err(StoreError::Schema(_))), "{slot:?}");
+    assert!(matches!(store.has_duty("follow").await, Err(StoreError::Schema(_))));
+    assert_eq!(house.state(&job.id).await, JobState::Queued);
+    let windows = store.windows().await.unwrap();
+    assert!(windows.iter().all(|it| it.used == u32::from(it.class == CallClass::LogAnalysis)), "{windows:?}");
 }
 
 #[tokio::test]
@@ -249,6 +265,79 @@ async fn a_duty_is_one_processes_until_it_is_not_heard_of() {
     second.close().await.unwrap();
     assert!(first.has_duty("follow").await.unwrap());
     assert_eq!(first.replicas().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_duty_that_was_given_up_is_anybody_elses() {
+    let cluster = Cluster::of(2).await;
+    let [first, second] = &cluster.stores[..] else { panic!() };
+    assert!(first.has_duty("follow").await.unwrap());
+    first.give_up_duty("follow").await.unwrap();
+    assert!(!first.has_duty("follow").await.unwrap(), "others go first");
+    assert!(second.has_duty("follow").await.unwrap());
+    // Who has it not gives up nothing of somebody else's.
+    first.give_up_duty("follow").await.unwrap();
+    assert!(second.has_duty("follow").await.unwrap());
+    second.give_up_duty("follow").await.unwrap();
+    cluster.clock.advance(Duration::from_secs(31));
+    assert!(first.has_duty("follow").await.unwrap(), "after a while it may be able to again");
+}
+
+/// The database is heard, the service is not.
+#[tokio::test]
+async fn a_process_that_cannot_reach_the_service_lets_another_one_follow() {
+    install_tls();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (database, setting) = (Database::postgres().await, Setting::default());
+    let cut_off = database.open(setting.limits, clock.clone()).await.unwrap();
+    let other = database.open(setting.limits, clock.clone()).await.unwrap();
+    let job = accept(&cut_off, clock.now(), ("github", "acme/widgets"), "main", &"a".repeat(40), false).await;
+    let go = cut_off.release(release(&job, 0), |_| answer(GateOutcome::Go)).await.unwrap();
+    let Released::Go { call, .. } = go else { panic!("{go:?}") };
+    cut_off.run_created(&job, &call, &alive(1)).await.unwrap();
+    assert!(cut_off.has_duty("follow").await.unwrap());
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let life = Lifecycle::new();
+    worker(&setting, closed, &cut_off, clock.clone(), Duration::from_millis(50), &life.soft()).spawn(&life);
+    until("the duty of another", async || other.has_duty("follow").await.unwrap().then_some(())).await;
+    assert!(!cut_off.has_duty("follow").await.unwrap());
+    life.stop(Duration::from_mins(1)).await;
+}
+
+/// The clock of a machine that may be paused.
+#[derive(Debug, Default)]
+struct Pausable {
+    inner: SystemClock,
+    /// How long it has stood still, in milliseconds.
+    stood: AtomicI64,
+}
+
+impl Clock for Pausable {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.inner.now().0 - self.stood.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.inner.wall()
+    }
+
+    fn follow(&self, at: Timestamp, within: Duration) {
+        self.inner.follow(at, within);
+        self.stood.store(0, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_was_paused_waits_for_a_window_before_it_goes_on() {
+    let (database, clock) = (Database::postgres().await, Arc::new(Pausable::default()));
+    let store = database.open(ClassLimits::default(), clock.clone()).await.unwrap();
+    clock.stood.store(20_000, Ordering::SeqCst);
+    let soon = tokio::time::timeout(
+        Duration::from_secs(30),
+        until("its clock to be set", async || (clock.stood.load(Ordering::SeqCst) == 0).then_some(())),
+    );
+    soon.await.expect("nobody looked at the next sign of life");
+    assert_eq!(store.freezes().await.unwrap().len(), CallClass::ALL.len());
 }
 
 #[tokio::test]
