@@ -298,11 +298,10 @@ impl Store {
 /// What is committed together with `submitting`: the attempt, the budgets, the prompt, the turn of the lane.
 async fn go(tx: &mut Tx, request: &Release, snapshot: &Snapshot, call: &CallId, now: Timestamp) -> Result<()> {
     let job = &snapshot.job;
-    let attempt = count_attempt(tx, snapshot, now).await?;
+    let so_far = snapshot.attempts.ok_or_else(|| StoreError::Conflict("attempts could not be counted".into()))?;
+    let attempt = (so_far + count(tx, job, call, now).await?).max(1);
     if job.starts() {
-        budgets::charge(tx, call, job, now).await?;
         budgets::warn(tx, snapshot, &request.policy, now).await?;
-        query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1").bind(&job.rule).execute(tx).await?;
     }
     keep_prompt(tx, &job.id, &request.prompt, &request.note).await?;
     // A ban says nothing to its run.
@@ -359,26 +358,27 @@ async fn leave_queue(tx: &mut Tx, job: &str, to: JobState, reason: &str, now: Ti
     Ok(())
 }
 
-/// Counts the commit as acted upon, once however many jobs act on it; answers which attempt this is.
-async fn count_attempt(tx: &mut Tx, snapshot: &Snapshot, now: Timestamp) -> Result<u32> {
-    let so_far = snapshot.attempts.ok_or_else(|| StoreError::Conflict("attempts could not be counted".into()))?;
-    let Some(sha) = snapshot.job.sha.as_deref().filter(|_| snapshot.job.failing && !snapshot.job.subject.is_empty())
-    else {
-        return Ok(so_far.max(1));
-    };
+/// Counts what is sent: in every budget, and its commit as acted upon, once however many jobs act on it. Answers by how much
+/// that adds to the attempts.
+pub(super) async fn count(tx: &mut Tx, job: &Job, call: &CallId, now: Timestamp) -> Result<u32> {
+    if job.starts() {
+        budgets::charge(tx, call, job, now).await?;
+        query("UPDATE rule_counts SET sent = sent + 1 WHERE rule = $1").bind(&job.rule).execute(tx).await?;
+    }
+    let Some(sha) = job.sha.as_deref().filter(|_| job.failing && !job.subject.is_empty()) else { return Ok(0) };
     let inserted = query(
         "INSERT INTO attempts (grp, subject, sha, job, made_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (subject, sha, grp) DO UPDATE SET job = excluded.job, made_at = excluded.made_at, \
          cleared_by = NULL WHERE attempts.cleared_by IS NOT NULL",
     )
     .bind(GROUP)
-    .bind(&snapshot.job.subject)
+    .bind(&job.subject)
     .bind(sha)
-    .bind(&snapshot.job.id)
+    .bind(&job.id)
     .bind(now.0)
     .execute(tx)
     .await?;
-    Ok(so_far + inserted as u32)
+    Ok(inserted as u32)
 }
 
 async fn keep_prompt(tx: &mut Tx, job: &str, prompt: &str, note: &str) -> Result<()> {

@@ -69,7 +69,7 @@ impl Common {
 
 /// How many commits were acted upon, and whether the job's own is one of them. A count that cannot be read is unknown,
 /// so that nothing is sent, and says so; it takes nobody else with it.
-async fn attempts(conn: &mut Conn, job: &Job) -> Result<(Option<u32>, bool)> {
+pub(super) async fn attempts(conn: &mut Conn, job: &Job) -> Result<(Option<u32>, bool)> {
     let row = query(
         "SELECT (SELECT COUNT(*) FROM attempts WHERE grp = $2 AND subject = $1 AND cleared_by IS NULL) AS attempts, \
          (SELECT COUNT(*) FROM attempts WHERE grp = $2 AND subject = $1 AND sha = $3 AND cleared_by IS NULL) AS counted",

@@ -5,12 +5,15 @@ use super::db::{Conn, Tx, query};
 use super::errors::{Result, StoreError};
 use super::replica::APART;
 use super::told::{self, NOBODY};
-use super::{Store, breakers, budgets, jobs, rows, runs};
+use super::{Store, breakers, budgets, jobs, queue, rows, runs, snapshot};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
 use crate::model::limits::ClassLimits;
 use crate::model::policy::Action;
 use crate::model::run::Run;
+
+/// What a job says whose call was answered after others had given it up.
+const LATE: &str = "the answer came late";
 
 /// A job whose call ended without telling whether it was carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,14 +81,14 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, self.inner.ended()).await?;
-        let note = match must_be_submitting(&mut tx, job, call).await {
-            Ok(sent) => sent.reason,
+        let sent = match must_wait(&mut tx, job, call).await {
+            Ok(sent) => sent,
             Err(_) if take_late(&mut tx, job, call, run, now).await? => return tx.commit_and_wake().await,
             Err(error) => return ended_for_nothing(tx, error).await,
         };
-        let from = &[JobState::Submitting];
-        jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason: &note, due_at: None }, now)
-            .await?;
+        let (from, note) = ([sent.state], note_of(sent));
+        let change = jobs::Change { job, from: &from, to: JobState::Running, reason: &note, due_at: None };
+        jobs::change(&mut tx, &change, now).await?;
         runs::insert(&mut tx, job, run, now).await?;
         tx.commit_and_wake().await?;
         Ok(())
@@ -119,13 +122,19 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, self.inner.ended()).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
-            return ended_for_nothing(tx, error).await;
-        }
+        let mut from = match must_wait(&mut tx, job, call).await {
+            Ok(sent) => sent.state,
+            Err(error) => return ended_for_nothing(tx, error).await,
+        };
         // Before the events of another job may bring a newer commit.
         uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, target).await?;
-        jobs::change(&mut tx, &jobs::Change { job, from: &[JobState::Submitting], to, reason, due_at }, now).await?;
+        if from == JobState::Uncertain && to == JobState::Dead {
+            let held = jobs::Change { job, from: &[from], to: JobState::Held, reason, due_at: None };
+            jobs::change(&mut tx, &held, now).await?;
+            from = JobState::Held;
+        }
+        jobs::change(&mut tx, &jobs::Change { job, from: &[from], to, reason, due_at }, now).await?;
         tx.commit_and_wake().await?;
         Ok(())
     }
@@ -135,10 +144,12 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, self.inner.ended()).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
-            return ended_for_nothing(tx, error).await;
+        match must_wait(&mut tx, job, call).await {
+            Ok(sent) if sent.state == JobState::Submitting => doubt(&mut tx, job, reason, now).await?,
+            // It is doubted already.
+            Ok(_) => {}
+            Err(error) => return ended_for_nothing(tx, error).await,
         }
-        doubt(&mut tx, job, reason, now).await?;
         tx.commit_and_wake().await?;
         Ok(())
     }
@@ -151,7 +162,9 @@ impl Store {
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;
-            let ended_at = answered_at(&mut conn, &job.id).await?.unwrap_or(job.updated_at);
+            let more = query("SELECT answered_at FROM jobs WHERE id = $1").bind(&job.id);
+            let more = more.fetch_one(&mut conn).await?;
+            let ended_at = more.try_get::<Option<i64>>("answered_at")?.map_or(job.updated_at, Timestamp);
             // The clock may have been set back between the two; the earlier one misses no run.
             let began_at = job.submitted_at.unwrap_or(ended_at).min(ended_at);
             uncertain.push(Uncertain { job, began_at, ended_at });
@@ -194,13 +207,24 @@ impl Store {
     }
 }
 
-/// The answer to a call is for the job that is being submitted by that very call, and for no other.
-pub(super) async fn must_be_submitting(tx: &mut Tx, job: &str, call: &CallId) -> Result<Job> {
+/// The answer to a call is for the job that waits for that very call, and for no other: it is being submitted, or others have
+/// given the call up, after a process hung, and nobody has settled yet what became of it.
+pub(super) async fn must_wait(tx: &mut Tx, job: &str, call: &CallId) -> Result<Job> {
     let found = jobs::get(tx, job).await?;
-    if found.state == JobState::Submitting && sent_by(tx, job).await? == call.0 {
+    let waits = match found.state {
+        JobState::Submitting | JobState::Uncertain => true,
+        JobState::Held => found.submitted_at.is_some() && found.run.is_none(),
+        _ => false,
+    };
+    if waits && sent_by(tx, job).await? == call.0 {
         return Ok(found);
     }
     Err(StoreError::Conflict(format!("job {job} is {} and does not wait for this call", found.state)))
+}
+
+/// What a job says that runs from now on: what it said when it was sent, unless its call was given up since.
+pub(super) fn note_of(sent: Job) -> String {
+    if sent.state == JobState::Submitting { sent.reason } else { LATE.to_owned() }
 }
 
 /// The call by which a job was sent last.
@@ -208,30 +232,25 @@ async fn sent_by(conn: &mut Conn, job: &str) -> Result<String> {
     query("SELECT call FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?.try_get("call")
 }
 
-/// A run was made by a call that others had given up already: after a process hung, or the answer could not be stored. As
-/// long as the job was not sent again, the run is its own.
+/// A run was made by a call that was proved to have made none. As long as the job was not sent again, the run is its own.
 async fn take_late(tx: &mut Tx, job: &str, call: &CallId, run: &Run, now: Timestamp) -> Result<bool> {
     let found = jobs::get(tx, job).await?;
     if found.run.as_ref().is_some_and(|known| known.id == run.id) {
         return Ok(true);
     }
-    if sent_by(tx, job).await? != call.0 || found.run.is_some() {
+    if sent_by(tx, job).await? != call.0 || found.run.is_some() || found.state != JobState::Queued {
         return Ok(false);
     }
-    let reason = "the answer came late";
-    let path: &[(JobState, JobState)] = match found.state {
-        JobState::Uncertain => &[(JobState::Uncertain, JobState::Running)],
-        JobState::Held => &[(JobState::Held, JobState::Running)],
-        JobState::Queued => &[(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Running)],
-        _ => return Ok(false),
-    };
-    for (from, to) in path {
-        jobs::change(tx, &jobs::Change { job, from: &[*from], to: *to, reason, due_at: None }, now).await?;
+    for (from, to) in [(JobState::Queued, JobState::Submitting), (JobState::Submitting, JobState::Running)] {
+        jobs::change(tx, &jobs::Change { job, from: &[from], to, reason: LATE, due_at: None }, now).await?;
     }
     // What was proved absent was given back.
-    query("UPDATE jobs SET submitted_at = COALESCE(submitted_at, $2) WHERE id = $1")
+    queue::count(tx, &found, call, now).await?;
+    let (attempts, _) = snapshot::attempts(tx, &found).await?;
+    query("UPDATE jobs SET submitted_at = COALESCE(submitted_at, $2), attempt = $3 WHERE id = $1")
         .bind(job)
         .bind(now.0)
+        .bind(i64::from(attempts.unwrap_or_default().max(1)))
         .execute(tx)
         .await?;
     runs::insert(tx, job, run, now).await?;
@@ -251,9 +270,4 @@ async fn must_be_unsettled(tx: &mut Tx, job: &str) -> Result<Job> {
         return Err(StoreError::Conflict(format!("job {job} has no call whose end is unknown")));
     }
     Ok(found)
-}
-
-async fn answered_at(conn: &mut Conn, job: &str) -> Result<Option<Timestamp>> {
-    let row = query("SELECT answered_at FROM jobs WHERE id = $1").bind(job).fetch_one(conn).await?;
-    Ok(row.try_get::<Option<i64>>("answered_at")?.map(Timestamp))
 }

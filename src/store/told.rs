@@ -3,7 +3,7 @@
 use super::calls::{self, CallId};
 use super::db::{Tx, query};
 use super::errors::{Result, StoreError};
-use super::submit::{ended_for_nothing, must_be_submitting};
+use super::submit::{ended_for_nothing, must_wait, note_of};
 use super::{Store, jobs, runs};
 use crate::model::clock::Timestamp;
 use crate::model::job::{Job, JobState};
@@ -70,12 +70,12 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, self.inner.ended()).await?;
-        let note = match must_be_submitting(&mut tx, job, call).await {
-            Ok(sent) => sent.reason,
+        let sent = match must_wait(&mut tx, job, call).await {
+            Ok(sent) => sent,
             Err(error) => return ended_for_nothing(tx, error).await,
         };
-        let from = &[JobState::Submitting];
-        let change = jobs::Change { job, from, to: JobState::Running, reason: &note, due_at: None };
+        let (from, note) = ([sent.state], note_of(sent));
+        let change = jobs::Change { job, from: &from, to: JobState::Running, reason: &note, due_at: None };
         jobs::change(&mut tx, &change, now).await?;
         runs::see(&mut tx, job, run, now).await?;
         let alive = phase_of(run.status.as_deref()).0 == RunPhase::Alive;
@@ -89,11 +89,12 @@ impl Store {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         calls::end(&mut tx, call, self.inner.ended()).await?;
-        if let Err(error) = must_be_submitting(&mut tx, job, call).await {
-            return ended_for_nothing(tx, error).await;
-        }
-        let from = &[JobState::Submitting];
-        jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
+        let from = match must_wait(&mut tx, job, call).await {
+            Ok(sent) => [sent.state],
+            Err(error) => return ended_for_nothing(tx, error).await,
+        };
+        let change = jobs::Change { job, from: &from, to: JobState::Running, reason, due_at: None };
+        jobs::change(&mut tx, &change, now).await?;
         done(&mut tx, job, reason, now).await?;
         tx.commit_and_wake().await?;
         Ok(())

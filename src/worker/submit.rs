@@ -77,6 +77,8 @@ impl Worker {
                     "not sent: this process hung, and others have taken over what it was about to send"
                 );
                 return;
+                let (now, reason) = (self.inner.clock.now(), "not sent: the process that was to send it hung");
+                self.record(&job.id, || self.inner.store.not_taken(&job.id, &call, reason, now)).await;
             }
             Err(error) => {
                 tracing::warn!(job = job.id, %error, "not sent: nobody can tell whether others have taken over");

@@ -340,6 +340,41 @@ async fn a_machine_that_was_paused_waits_for_a_window_before_it_goes_on() {
     assert_eq!(store.freezes().await.unwrap().len(), CallClass::ALL.len());
 }
 
+/// What others gave up when a process hung is settled by its answer as long as nobody has settled it.
+#[tokio::test]
+async fn every_answer_that_comes_after_the_takeover_counts_as_long_as_the_job_was_not_settled() {
+    for held in [false, true] {
+        let cluster = Cluster::of(2).await;
+        let slow = cluster.house(0);
+        let mut sent = Vec::new();
+        for name in ["k", "l", "m", "n"] {
+            let job = slow.queued(JobRequest { subject: name.to_owned(), ..request(name, name) }).await;
+            let call = slow.send(&job.id).await;
+            sent.push((job.id, call));
+        }
+        cluster.clock.advance(DEATH);
+        beat(&cluster.stores[1]).await;
+        let [not_taken, refused, told, unanswered] = &sent[..] else { panic!() };
+        for (job, _) in &sent {
+            assert_eq!(slow.state(job).await, JobState::Uncertain);
+            if held {
+                cluster.stores[1].hold(job, None, "nobody can tell").await.unwrap();
+            }
+        }
+        slow.store.not_taken(&not_taken.0, &not_taken.1, "not sent", cluster.clock.now()).await.unwrap();
+        slow.store.refused(&refused.0, &refused.1, "422").await.unwrap();
+        slow.store.run_told(&told.0, &told.1, &alive(3)).await.unwrap();
+        slow.store.unanswered(&unanswered.0, &unanswered.1, "timed out").await.unwrap();
+        assert_eq!(slow.state(&not_taken.0).await, JobState::Queued);
+        assert_eq!(slow.counted(&not_taken.0).await, Some(0), "what was not sent is no attempt");
+        assert_eq!(slow.state(&refused.0).await, JobState::Dead);
+        let now = slow.job(&told.0).await;
+        assert_eq!((now.state, now.run.unwrap().id), (JobState::Running, 3));
+        let doubted = if held { JobState::Held } else { JobState::Uncertain };
+        assert_eq!(slow.state(&unanswered.0).await, doubted);
+    }
+}
+
 #[tokio::test]
 async fn work_that_one_takes_in_wakes_the_others() {
     let cluster = Cluster::of(2).await;

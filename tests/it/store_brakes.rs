@@ -11,7 +11,7 @@ use hookrun::model::policy::{Approval, Bound, Limit, Policy, Priority, Scope};
 use hookrun::rules::gates;
 use hookrun::store::{PageRequest, Release, Released, Retention, StoreError};
 
-use super::store_support::{House, SUBJECT, release, request};
+use super::store_support::{House, SUBJECT, alive, release, request};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -81,6 +81,24 @@ async fn every_scope_is_charged_and_gets_back_what_was_certainly_not_started() {
     assert_eq!(uses(&house).await, none);
     // The window of the API knows all of these calls.
     assert_eq!(house.store.windows().await.unwrap()[0].used, 3);
+}
+
+#[tokio::test]
+async fn a_run_that_shows_up_after_it_was_proved_absent_is_charged_after_all() {
+    let house = House::new().await;
+    let one: Vec<_> = Scope::ALL.map(|scope| (scope, 1)).into();
+    let job = house.queued(asked(1)).await;
+    let call = house.send(&job.id).await;
+    house.store.unanswered(&job.id, &call, "timed out").await.unwrap();
+    house.store.absent(&job.id, "the list does not show it").await.unwrap();
+    assert_eq!(house.counted(&job.id).await, Some(0));
+    house.store.run_created(&job.id, &call, &alive(7)).await.unwrap();
+    let runs = house.job(&job.id).await;
+    assert_eq!((runs.state, runs.attempt), (JobState::Running, 1));
+    assert_eq!((uses(&house).await, house.counted(&job.id).await), (one, Some(1)));
+    let policy = Policy { approval: Approval::First(1), ..Policy::default() };
+    let snapshot = house.store.snapshots(vec![(runs, policy)]).await.unwrap().remove(0);
+    assert_eq!(snapshot.sent_by_rule, 1);
 }
 
 #[tokio::test]
