@@ -83,6 +83,11 @@ impl CallError {
         matches!(self, Self::NotTaken { denial: Denial::NotFound, .. })
     }
 
+    /// Whether the service says that the thing asked for is not for us.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::NotTaken { denial: Denial::Forbidden, .. })
+    }
+
     /// The failure as metrics name it.
     pub(super) fn result(&self) -> &'static str {
         match self {

@@ -12,24 +12,24 @@ pub struct About {
     pub class: CallClass,
     /// Whether it is about one run or repository, so that a 404 says nothing about others.
     pub one: bool,
-    /// Whether it only reads something of one run: that this is denied says nothing about others either.
-    pub one_read: bool,
+    /// Whether it says nothing about others that it is denied, either.
+    pub alone: bool,
 }
 
 impl About {
     /// A call that is about the organisation.
     pub fn all(class: CallClass) -> Self {
-        Self { class, one: false, one_read: false }
+        Self { class, one: false, alone: false }
     }
 
     /// A call that does something to one run or repository.
     pub fn one(class: CallClass) -> Self {
-        Self { class, one: true, one_read: false }
+        Self { class, one: true, alone: false }
     }
 
     /// A call that reads something of one run.
     pub fn one_read(class: CallClass) -> Self {
-        Self { class, one: true, one_read: true }
+        Self { class, one: true, alone: true }
     }
 
     /// The verdict over a failure; `None` when no call was made.
@@ -42,7 +42,7 @@ impl About {
             CallError::NotTaken { denial, .. } => match denial {
                 Denial::Connect => Verdict::Silent,
                 Denial::Unauthorized => Verdict::Denied(BreakerKind::Access),
-                Denial::Forbidden if !self.one_read => Verdict::Denied(BreakerKind::Access),
+                Denial::Forbidden if !self.alone => Verdict::Denied(BreakerKind::Access),
                 Denial::Billing if starts => Verdict::Denied(BreakerKind::Billing),
                 Denial::NotFound if self.class == CallClass::Create && !self.one => {
                     Verdict::Denied(BreakerKind::NotFound)

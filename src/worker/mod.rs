@@ -22,7 +22,7 @@ mod submit;
 mod sweep;
 mod trace;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,6 +101,8 @@ struct Inner {
     /// Cancelled when nothing may be begun any more.
     stop: CancellationToken,
     loose: std::sync::Mutex<release::Loose>,
+    /// The jobs that were denied what they ask of one run or repository.
+    denied: std::sync::Mutex<HashSet<String>>,
     /// Whether the last release found nothing but jobs for which every call is held back.
     shut: AtomicBool,
     follow: Mutex<follow::Follow>,
@@ -129,6 +131,7 @@ impl Worker {
             progress: Notify::new(),
             stop,
             loose: std::sync::Mutex::default(),
+            denied: std::sync::Mutex::default(),
             shut: AtomicBool::new(false),
             follow: Mutex::default(),
             reconcile: Mutex::default(),

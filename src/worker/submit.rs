@@ -1,6 +1,7 @@
 //! One call for a job: sent, and its outcome written down whatever it was.
 
 use std::future::Future;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -76,9 +77,9 @@ impl Worker {
                     job = job.id,
                     "not sent: this process hung, and others have taken over what it was about to send"
                 );
-                return;
                 let (now, reason) = (self.inner.clock.now(), "not sent: the process that was to send it hung");
                 self.record(&job.id, || self.inner.store.not_taken(&job.id, &call, reason, now)).await;
+                return;
             }
             Err(error) => {
                 tracing::warn!(job = job.id, %error, "not sent: nobody can tell whether others have taken over");
@@ -90,16 +91,43 @@ impl Worker {
         // A task of its own, so that even a panic below leaves an outcome behind.
         let answer = tokio::spawn(async move { asked.send(&codegen).await }).await;
         let answer = answer.unwrap_or_else(|_| Err(CallError::Ambiguous("the call was abandoned".to_owned())));
+        let denied_again = self.is_denied_again(&job.id, kind, &answer);
+        let about = About { alone: kind.about.alone || denied_again, ..kind.about };
         // Before the job is queued again: it must not meet an open window on its way out.
-        if let Err(error) = self.inner.codegen.heard(&call, kind.about, &answer).await {
+        if let Err(error) = self.inner.codegen.heard(&call, about, &answer).await {
             tracing::warn!(job = job.id, %error, "what the answer says about other calls could not be stored");
         }
         match answer {
             Ok(answered) => self.taken(&job, &call, kind, answered).await,
+            Err(error) if denied_again => self.denied(&job.id, &call, &error).await,
             Err(error) => self.failed(&job, &call, kind, &error).await,
         }
         drop(permit);
         self.inner.progress.notify_waiters();
+    }
+
+    /// Whether a job is denied (403) for the second time what it asks of one run or repository. The first time it may be the
+    /// token; but then nothing goes out before a probe has shown that the token is good.
+    fn is_denied_again(&self, job: &str, kind: Kind, answer: &Result<Answered, CallError>) -> bool {
+        let mut denied = self.inner.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Err(error) if error.is_forbidden() && kind.about.one => !denied.insert(job.to_owned()),
+            Err(_) => false,
+            Ok(_) => {
+                denied.remove(job);
+                false
+            }
+        }
+    }
+
+    /// It would be denied again and again, and hold up all others each time: a person is needed.
+    async fn denied(&self, job: &str, call: &CallId, error: &CallError) {
+        let store = &self.inner.store;
+        let reason = format!("{error}, again, while the token is good for others: retry or cancel it");
+        tracing::warn!(job, reason, "job held");
+        let retry_at = self.inner.clock.now().plus(BreakerKind::Access.wait(0));
+        self.record(job, || store.not_taken(job, call, &reason, retry_at)).await;
+        self.record(job, || store.hold(job, None, &reason)).await;
     }
 
     async fn taken(&self, job: &Job, call: &CallId, kind: Kind, answered: Answered) {
@@ -152,6 +180,8 @@ impl Worker {
         let now = self.inner.clock.now();
         match denial {
             Denial::Connect => now.plus(BACKOFF),
+            // Others go first when the breaker closes: what is wrong may be wrong with this one alone.
+            Denial::Forbidden if kind.about.one => now.plus(BreakerKind::Access.wait(0)),
             // The service does not say that a resume can meet this, so the breaker lets resumes pass.
             Denial::Billing if kind.told.is_some() => now.plus(BreakerKind::Billing.wait(0)),
             _ => now,

@@ -15,7 +15,7 @@ use hookrun::model::event::{Event, Kind, Origin, Subject};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest, JobState};
 use hookrun::model::limits::{ClassLimits, RateLimit};
-use hookrun::model::policy::{Action, Terms};
+use hookrun::model::policy::{Action, Policy, Terms};
 use hookrun::model::run::RepoTarget;
 use hookrun::rules::{Live, RuleSet, load};
 use hookrun::sandbox::{Call, CallRecord, Fault, FaultRule, Sandbox, SandboxConfig, SandboxRun, serve};
@@ -128,6 +128,12 @@ impl Bench {
     /// The same before a service that remembers nothing.
     pub(crate) async fn restart_forgetful(mut self) -> Self {
         (self.sandbox, self.address) = sandbox(config(), self.clock.clone()).await;
+        self.restart().await
+    }
+
+    /// The same before another service.
+    pub(crate) async fn restart_before(mut self, service: SocketAddr) -> Self {
+        self.address = service;
         self.restart().await
     }
 
@@ -248,6 +254,12 @@ impl Bench {
 
     pub(crate) async fn state(&self, job: &str) -> JobState {
         self.find(job).await.state
+    }
+
+    /// How many commits of a job's subject count as acted upon.
+    pub(crate) async fn counted(&self, job: &str) -> u32 {
+        let job = self.find(job).await;
+        self.store.snapshots(vec![(job, Policy::default())]).await.unwrap()[0].attempts.unwrap()
     }
 
     /// The runs of a job at the service.

@@ -310,6 +310,31 @@ async fn a_person_may_say_that_the_run_was_told() {
     assert!(done.run.unwrap().result.is_some(), "what is known of the run stays known");
 }
 
+#[tokio::test]
+async fn a_run_that_denies_what_is_asked_of_it_stops_the_others_once() {
+    let (bench, _, run) = completed().await;
+    let job = follow_up(&bench, run).await;
+    bench.sandbox.faults([FaultRule::always(Call::Resume, Fault::Error { status: 403, when: When::Before })]);
+    bench.release().await;
+    assert_eq!(bench.store.breakers().await.unwrap()[0].name, BreakerKind::Access, "it may be the token");
+    let create = bench.job().await;
+    bench.advance(300);
+    bench.worker.probe_tick().await.unwrap();
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Resume).len(), 2);
+    assert_eq!(bench.store.breakers().await.unwrap(), [], "the token was proved good");
+    assert_eq!(bench.state(&create).await, JobState::Running);
+    let held = bench.find(&job).await;
+    assert_eq!(held.state, JobState::Held);
+    assert!(held.reason.contains("403") && held.reason.ends_with("retry or cancel it"), "{}", held.reason);
+    assert_eq!(bench.counted(&job).await, 0, "what was denied is no attempt");
+
+    bench.sandbox.clear_faults();
+    bench.store.retry(&job).await.unwrap();
+    bench.release().await;
+    assert_eq!((bench.state(&job).await, told(&bench, run, &job)), (JobState::Running, 1));
+}
+
 /// Of what is older than three months, but for what is needed.
 async fn sweep(bench: &Bench) {
     let (bodies, records) = (Duration::from_hours(24 * 14), Duration::from_hours(24 * 90));
