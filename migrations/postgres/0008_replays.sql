@@ -6,3 +6,6 @@ CREATE INDEX jobs_of_key ON jobs (rule, key, id) WHERE open = 0;
 -- The delivery that this one repeats: replays are records of what somebody did, not something that came.
 ALTER TABLE deliveries ADD COLUMN replay_of TEXT COLLATE "C";
 UPDATE deliveries SET replay_of = SUBSTR(sender_id, 11, 36) WHERE sender_id LIKE 'replay of %';
+
+-- How often it was proved that a call of the job made no run, as far as the list of runs can prove that.
+ALTER TABLE jobs ADD COLUMN absences BIGINT NOT NULL DEFAULT 0;

@@ -208,6 +208,12 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
+    /// Whether this page, which began after `skip` rows, shows none of those that the service says are there: then it does
+    /// not show the end of the list either.
+    pub fn is_hollow(&self, skip: u64) -> bool {
+        self.items.is_empty() && self.total.is_some_and(|total| total > skip)
+    }
+
     /// Whether nothing follows this page, which began after `skip` rows.
     pub fn is_last(&self, skip: u64) -> bool {
         self.items.is_empty() || self.total.is_some_and(|total| skip + self.items.len() as u64 >= total)

@@ -223,6 +223,20 @@ impl Store {
         Ok(followed)
     }
 
+    /// The newest run that we made, and know to be there, of those from before a moment: a list of our runs that reaches
+    /// back so far shows it.
+    pub async fn newest_run_before(&self, moment: Timestamp) -> Result<Option<i64>> {
+        let mut conn = self.inner.db.read().await?;
+        let row = query(
+            "SELECT r.id FROM runs r JOIN jobs j ON j.id = r.job WHERE r.created_at < $1 AND j.run = r.id \
+             AND j.action = 'run' AND j.resumed = 0 AND j.state <> 'lost' ORDER BY r.created_at DESC, r.id DESC LIMIT 1",
+        )
+        .bind(moment.0)
+        .fetch_optional(&mut conn)
+        .await?;
+        row.map(|row| row.try_get("id")).transpose()
+    }
+
     /// Writes down what was seen of runs; those that are not ours are passed over. A branch that a run names as its own
     /// marks that subject as our agent's.
     pub async fn observe(&self, seen: &[Run]) -> Result<Vec<RunChange>> {

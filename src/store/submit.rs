@@ -24,6 +24,8 @@ pub struct Uncertain {
     pub began_at: Timestamp,
     /// When its call ended.
     pub ended_at: Timestamp,
+    /// How many of its calls before were found to have made no run.
+    pub absences: u32,
 }
 
 /// Ends the calls of processes that are not alive and those that began before `overdue`, and doubts what they were
@@ -162,12 +164,13 @@ impl Store {
         let mut uncertain = Vec::with_capacity(found.len());
         for row in &found {
             let job = rows::job(row)?;
-            let more = query("SELECT answered_at FROM jobs WHERE id = $1").bind(&job.id);
+            let more = query("SELECT answered_at, absences FROM jobs WHERE id = $1").bind(&job.id);
             let more = more.fetch_one(&mut conn).await?;
             let ended_at = more.try_get::<Option<i64>>("answered_at")?.map_or(job.updated_at, Timestamp);
             // The clock may have been set back between the two; the earlier one misses no run.
             let began_at = job.submitted_at.unwrap_or(ended_at).min(ended_at);
-            uncertain.push(Uncertain { job, began_at, ended_at });
+            let absences = more.try_get::<i64>("absences")?.max(0) as u32;
+            uncertain.push(Uncertain { job, began_at, ended_at, absences });
         }
         Ok(uncertain)
     }
@@ -192,15 +195,35 @@ impl Store {
         Ok(())
     }
 
+    /// The run of an uncertain create was found by its own metadata: whatever went by its id before is gone.
+    pub async fn found(&self, job: &str, run: &Run, reason: &str) -> Result<()> {
+        let mut tx = self.inner.db.begin().await?;
+        let now = self.inner.clock.now();
+        if must_be_unsettled(&mut tx, job).await?.resumed {
+            return Err(StoreError::Conflict(format!("job {job} was said to a run and made none")));
+        }
+        let from = &[JobState::Uncertain];
+        jobs::change(&mut tx, &jobs::Change { job, from, to: JobState::Running, reason, due_at: None }, now).await?;
+        runs::insert(&mut tx, job, run, now).await?;
+        tx.commit_and_wake().await?;
+        Ok(())
+    }
+
     /// The call of an uncertain or held job was not carried out: it may be sent again.
     pub async fn absent(&self, job: &str, reason: &str) -> Result<()> {
+        self.absent_until(job, reason, self.inner.clock.now()).await
+    }
+
+    /// The same, and it may be sent again from then on.
+    pub async fn absent_until(&self, job: &str, reason: &str, retry_at: Timestamp) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         must_be_unsettled(&mut tx, job).await?;
         let from = &[JobState::Uncertain, JobState::Held];
-        let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(now) };
+        let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(retry_at) };
         uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, None).await?;
+        query("UPDATE jobs SET absences = absences + 1 WHERE id = $1").bind(job).execute(&mut tx).await?;
         jobs::change(&mut tx, &change, now).await?;
         tx.commit_and_wake().await?;
         Ok(())

@@ -17,16 +17,34 @@ const LISTED_AFTER: Duration = Duration::from_secs(30);
 const SKEW: Duration = Duration::from_mins(5);
 /// How often a ban is sent before a person is asked.
 const BANS: u32 = 2;
-/// How long to wait after the list, or a trace, could not be read.
+/// How long to wait after the list, or a trace, could not be read, or did not tell enough.
 const RETRY: Duration = Duration::from_secs(30);
+/// For how long that is tried before a person is asked.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// How long a create that made no run waits before it is sent again.
+const BACKOFF: Duration = Duration::from_mins(1);
+/// How often a job's create may have made no run. What is missing from the list that often may be missing from the list
+/// alone.
+const ABSENCES: u32 = 2;
 
 /// What is kept between ticks.
 #[derive(Debug, Default)]
 pub(super) struct Reconcile {
     pass: Option<Pass>,
-    /// How far the traces are read in which resumes are looked for, by job.
-    traces: HashMap<String, u64>,
+    /// The traces in which resumes are looked for, by job.
+    traces: HashMap<String, Search>,
+    /// From when the list may be read again.
+    list_not_before: Timestamp,
+}
+
+/// A search for the message of a resume in the trace of its run.
+#[derive(Debug, Default)]
+struct Search {
+    /// How far the trace is read.
+    skip: u64,
     not_before: Timestamp,
+    /// Since when it cannot be read.
+    unread_since: Option<Timestamp>,
 }
 
 /// One pass over the list, for the jobs whose calls had ended long enough before it began. New runs push rows down while
@@ -42,6 +60,13 @@ struct Pass {
     ahead: Duration,
     /// Runs by id that nobody can tell the owner of, and when they were made.
     untagged: BTreeMap<i64, Option<Timestamp>>,
+    /// A run from before the calls that we know of.
+    known: Option<i64>,
+    /// Whether the list has shown all that was made since the calls: a row from before them, or its end where nothing is
+    /// known from before.
+    proved: bool,
+    /// Whether a job was settled.
+    settled: bool,
 }
 
 impl Worker {
@@ -56,9 +81,6 @@ impl Worker {
             return Ok(None);
         }
         let now = inner.clock.now();
-        if state.not_before > now {
-            return Ok(Some(state.not_before));
-        }
         let waiting = uncertain.iter().map(|each| each.ended_at.plus(LISTED_AFTER)).filter(|&at| at > now).min();
         let (told, rest): (Vec<_>, Vec<_>) = uncertain.into_iter().partition(is_told);
         let (unfound, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_create);
@@ -79,15 +101,26 @@ impl Worker {
             state.pass = None;
             return Ok(None);
         }
-        if state.pass.is_none() {
-            state.pass = Pass::begin(creates, now);
+        if state.list_not_before > now {
+            return Ok(Some(state.list_not_before));
         }
-        let Some(mut pass) = state.pass.take() else { return Ok(None) };
+        let pass = match state.pass.take() {
+            Some(pass) => Some(pass),
+            None => self.begin_pass(creates).await?,
+        };
+        let Some(mut pass) = pass else { return Ok(None) };
         match self.reconcile_pages(&mut pass).await {
             Ok(None) => {
-                self.settle(&pass).await?;
-                inner.progress.notify_waiters();
-                Ok(None)
+                let all = self.settle(&mut pass).await?;
+                if pass.settled {
+                    inner.progress.notify_waiters();
+                }
+                if all {
+                    return Ok(None);
+                }
+                tracing::warn!("the list of runs does not reach back to the calls that are looked for");
+                state.list_not_before = now.plus(RETRY);
+                Ok(Some(state.list_not_before))
             }
             Ok(Some(until)) => {
                 state.pass = Some(pass);
@@ -96,10 +129,17 @@ impl Worker {
             Err(CallError::Store(error)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, jobs = pass.sought.len(), "runs without an answer cannot be looked for yet");
-                state.not_before = now.plus(RETRY);
-                Ok(Some(state.not_before))
+                state.list_not_before = now.plus(RETRY);
+                Ok(Some(state.list_not_before))
             }
         }
+    }
+
+    /// A pass for the calls that ended long enough ago; none if there is no such call.
+    async fn begin_pass(&self, creates: &[Uncertain]) -> Result<Option<Pass>> {
+        let Some(mut pass) = Pass::begin(creates, self.inner.clock.now()) else { return Ok(None) };
+        pass.known = self.inner.store.newest_run_before(pass.floor.plus(SKEW)).await?;
+        Ok(Some(pass))
     }
 
     /// Looks for resumes in the traces of their runs. What a trace does not show is never sent again by itself: that the
@@ -109,8 +149,12 @@ impl Worker {
         let mut again = None;
         for each in told.iter().filter(|each| each.ended_at.plus(LISTED_AFTER) <= now) {
             let (job, run) = (each.job.id.as_str(), each.job.target.unwrap_or_default());
-            let skip = state.traces.entry(each.job.id.clone()).or_default();
-            let held = match self.hears(run, job, each.began_at.minus(SKEW), skip).await {
+            let search = state.traces.entry(each.job.id.clone()).or_default();
+            if search.not_before > now {
+                again = sooner(again, Some(search.not_before));
+                continue;
+            }
+            let held = match self.hears(run, job, each.began_at.minus(SKEW), &mut search.skip).await {
                 Ok(true) => {
                     tracing::info!(job, run, "found the message of a resume without an answer");
                     settled(inner.store.heard(job).await)?;
@@ -123,13 +167,13 @@ impl Worker {
                     again = sooner(again, Some(until.unwrap_or_else(|| now.plus(RETRY))));
                     break;
                 }
-                Err(error) if error.is_not_found() || matches!(error, CallError::Refused(_)) => {
+                Err(error) if error.is_not_found() || error.is_forbidden() || search.is_hopeless(&error, now) => {
                     format!("the trace of run {run} cannot be read ({error}): say adopt or absent")
                 }
                 Err(error) => {
                     tracing::warn!(job, run, %error, "a resume without an answer cannot be looked for yet");
-                    state.not_before = now.plus(RETRY);
-                    again = sooner(again, Some(state.not_before));
+                    search.not_before = now.plus(RETRY);
+                    again = sooner(again, Some(search.not_before));
                     continue;
                 }
             };
@@ -172,10 +216,12 @@ impl Worker {
                 Err(error) => return self.slot_wait(error).map(Some),
             };
             pass.ahead = pass.ahead.max(self.inner.codegen.ahead());
-            let last = page.is_last(pass.skip);
+            let (last, hollow) = (page.is_last(pass.skip), page.is_hollow(pass.skip));
             pass.skip += page.items.len() as u64;
             let beyond = page.items.last().and_then(|row| row.created_at).is_some_and(|at| at < pass.floor());
+            pass.proved |= beyond || (last && !hollow && pass.known.is_none());
             for row in page.items {
+                pass.proved |= pass.known == Some(row.run.id);
                 self.meet(pass, row).await?;
             }
             if last || beyond {
@@ -192,7 +238,8 @@ impl Worker {
             Tag::Job(job) => {
                 if pass.sought.remove(&job).is_some() {
                     tracing::info!(job, run = row.run.id, "found the run of a create without an answer");
-                    settled(store.adopt(&job, &row.run, "found in the list of runs by its metadata").await)?;
+                    settled(store.found(&job, &row.run, "found in the list of runs by its metadata").await)?;
+                    pass.settled = true;
                 }
             }
             Tag::Missing if row.created_at.is_none_or(|at| at >= pass.floor()) => {
@@ -206,9 +253,13 @@ impl Worker {
         Ok(())
     }
 
-    /// The pass is over: who was not found is absent, unless a run without metadata could be it.
-    async fn settle(&self, pass: &Pass) -> Result<()> {
-        for Uncertain { job, began_at, .. } in self.inner.store.uncertain().await?.into_iter().filter(is_create) {
+    /// The pass is over: who was not found is absent, unless a run without metadata could be it, or the list did not show
+    /// enough. Answers whether everybody who was sought is settled.
+    async fn settle(&self, pass: &mut Pass) -> Result<bool> {
+        let (store, now) = (&self.inner.store, self.inner.clock.now());
+        let mut all = true;
+        for each in store.uncertain().await?.into_iter().filter(is_create) {
+            let Uncertain { job, began_at, ended_at, absences } = each;
             // A job that a person sent again meanwhile has another call to look for.
             let Some(&since) = pass.sought.get(&job.id).filter(|&&since| since == began_at.minus(SKEW)) else {
                 continue;
@@ -217,21 +268,30 @@ impl Worker {
             let job = job.id.as_str();
             let could_be =
                 pass.untagged.iter().find(|(_, created)| created.is_none_or(|at| at >= since.minus(pass.ahead)));
-            if let Some((run, _)) = could_be {
-                tracing::warn!(job, run, "a run without metadata could be the one that is sought");
-                let reason = format!("run {run} has no metadata and could be this job's: adopt it or say absent");
-                settled(self.inner.store.hold(job, None, &reason).await)?;
+            let held = if let Some((run, _)) = could_be {
+                format!("run {run} has no metadata and could be this job's: adopt it or say absent")
             } else if sent == 0 && self.inner.rules.now().policy(&rule).then.contains(&Then::Resume) {
                 // It waited in a backup: nobody knows whether it would have started a run or told one.
-                let reason = "it may have told a run something since the backup was made: say adopt or absent";
-                settled(self.inner.store.hold(job, None, reason).await)?;
+                "it may have told a run something since the backup was made: say adopt or absent".to_owned()
+            } else if !pass.proved && now.since(ended_at) < PATIENCE {
+                all = false;
+                continue;
+            } else if !pass.proved {
+                "the list of runs does not reach back to the call: say adopt or absent".to_owned()
+            } else if absences + 1 >= ABSENCES {
+                format!("the list of runs shows none for {ABSENCES} of its creates: say adopt or absent")
             } else {
                 tracing::info!(job, "a create without an answer made no run");
                 let reason = "the create was not answered, and the list of runs shows that it made no run";
-                settled(self.inner.store.absent(job, reason).await)?;
-            }
+                settled(store.absent_until(job, reason, now.plus(BACKOFF)).await)?;
+                pass.settled = true;
+                continue;
+            };
+            tracing::warn!(job, reason = held, "nobody can tell whether a run was made");
+            settled(store.hold(job, None, &held).await)?;
+            pass.settled = true;
         }
-        Ok(())
+        Ok(all)
     }
 }
 
@@ -245,8 +305,19 @@ fn is_create(each: &Uncertain) -> bool {
     !each.job.resumed && each.job.action == Action::Run
 }
 
+impl Search {
+    /// Whether a failure to read the trace is one for good, or has lasted too long to go on by itself. One that is not about
+    /// this trace alone does not count.
+    fn is_hopeless(&mut self, error: &CallError, now: Timestamp) -> bool {
+        match error {
+            CallError::Refused(_) => true,
+            CallError::Ambiguous(_) => now.since(*self.unread_since.get_or_insert(now)) >= PATIENCE,
+            CallError::NotTaken { .. } | CallError::NoSlot { .. } | CallError::Store(_) => false,
+        }
+    }
+}
+
 impl Pass {
-    /// A pass for the calls that ended long enough ago; none if there is no such call.
     fn begin(uncertain: &[Uncertain], now: Timestamp) -> Option<Self> {
         let sought: HashMap<_, _> = uncertain
             .iter()
@@ -254,7 +325,16 @@ impl Pass {
             .map(|each| (each.job.id.clone(), each.began_at.minus(SKEW)))
             .collect();
         let floor = sought.values().copied().min()?;
-        Some(Self { sought, floor, skip: 0, ahead: Duration::ZERO, untagged: BTreeMap::new() })
+        Some(Self {
+            sought,
+            floor,
+            skip: 0,
+            ahead: Duration::ZERO,
+            untagged: BTreeMap::new(),
+            known: None,
+            proved: false,
+            settled: false,
+        })
     }
 
     /// [`Self::floor`] by the service's clock.

@@ -1,8 +1,15 @@
 //! Creates without an answer: found, proved absent, or left to a person; never sent blindly.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::Uri;
+use axum::{Json, Router};
 use hookrun::model::clock::Clock;
 use hookrun::model::job::JobState;
 use hookrun::sandbox::{Call, Fault, FaultRule, When};
+use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::bench::Bench;
 
@@ -39,6 +46,10 @@ async fn a_create_that_never_arrived_is_sent_again_exactly_once() {
     bench.advance(30);
     reconcile(&bench).await;
     assert_eq!(bench.state(&job).await, JobState::Queued);
+    bench.advance(59);
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Create).len(), 1, "not at once");
+    bench.advance(1);
     bench.release().await;
     assert_eq!(bench.state(&job).await, JobState::Running);
     bench.advance(3600);
@@ -171,4 +182,90 @@ async fn a_restart_between_sending_and_the_answer_makes_no_second_run() {
     bench.release().await;
     assert_eq!(bench.runs_of(&job).len(), 1);
     assert_eq!(bench.calls(Call::Create).len(), 1);
+}
+
+/// A service whose lists name many rows and show none.
+async fn hollow() -> SocketAddr {
+    let answer = |uri: Uri| async move {
+        if uri.path().ends_with("/users/me") {
+            return Json(json!({"id": 1}));
+        }
+        Json(json!({"items": [], "total": 500, "page": 1, "size": 100, "pages": 5}))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    address
+}
+
+#[tokio::test]
+async fn a_page_without_rows_of_a_list_that_has_some_proves_nothing() {
+    let (bench, job) = lost(When::After).await;
+    let bench = bench.restart_before(hollow().await).await;
+    bench.advance(30);
+    let again = bench.worker.reconcile_tick().await.unwrap();
+    assert_eq!(bench.state(&job).await, JobState::Uncertain);
+    assert_eq!(again, Some(bench.clock.now().plus(Duration::from_secs(30))));
+    bench.advance(900);
+    reconcile(&bench).await;
+    let held = bench.find(&job).await;
+    assert_eq!(held.state, JobState::Held);
+    assert_eq!(held.reason, "the list of runs does not reach back to the call: say adopt or absent");
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_show_what_was_made_before_proves_nothing() {
+    let bench = Bench::new().await;
+    bench.job().await;
+    bench.release().await;
+    bench.advance(1);
+    bench.fault(Call::Create, Fault::Lost { when: When::After });
+    let job = bench.job().await;
+    bench.release().await;
+    bench.sandbox.faults([FaultRule::always(Call::List, Fault::Hidden { seconds: 3600 })]);
+    bench.advance(30);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Uncertain);
+    bench.sandbox.clear_faults();
+    bench.advance(30);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Running);
+    assert_eq!(bench.runs_of(&job).len(), 1);
+}
+
+#[tokio::test]
+async fn a_create_that_made_no_run_twice_is_for_a_person() {
+    let (bench, job) = lost(When::Before).await;
+    bench.advance(30);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Queued);
+    let bench = bench.restart().await;
+    bench.fault(Call::Create, Fault::Lost { when: When::Before });
+    bench.advance(60);
+    bench.release().await;
+    assert_eq!(bench.state(&job).await, JobState::Uncertain);
+    bench.advance(30);
+    reconcile(&bench).await;
+    let held = bench.find(&job).await;
+    assert_eq!(held.state, JobState::Held);
+    assert_eq!(held.reason, "the list of runs shows none for 2 of its creates: say adopt or absent");
+    bench.advance(3600);
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Create).len(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_names_a_job_is_its_own_though_another_had_its_id() {
+    let bench = Bench::new().await;
+    let before = bench.job().await;
+    bench.release().await;
+    let bench = bench.restart_forgetful().await;
+    bench.fault(Call::Create, Fault::Lost { when: When::After });
+    let job = bench.job_on("github", "acme/widgets", "another", &"b".repeat(40)).await;
+    bench.release().await;
+    bench.advance(30);
+    reconcile(&bench).await;
+    let found = bench.find(&job).await;
+    assert_eq!((found.state, found.run.unwrap().id), (JobState::Running, bench.runs_of(&job)[0].id));
+    assert_eq!(bench.state(&before).await, JobState::Lost);
 }

@@ -311,6 +311,66 @@ async fn a_person_may_say_that_the_run_was_told() {
 }
 
 #[tokio::test]
+async fn a_trace_that_cannot_be_read_proves_nothing() {
+    for fault in [
+        Fault::Error { status: 503, when: When::Before },
+        Fault::Html { status: 200, when: When::Before },
+        Fault::Truncated {},
+        Fault::RateLimited { retry_after: Some(3) },
+    ] {
+        let (bench, job, _) = lost(When::After).await;
+        bench.fault(Call::Logs, fault.clone());
+        bench.advance(30);
+        let again = bench.worker.reconcile_tick().await.unwrap().unwrap();
+        assert_eq!(bench.state(&job).await, JobState::Uncertain, "{fault:?}");
+        bench.clock.advance(again.since(bench.clock.now()));
+        reconcile(&bench).await;
+        assert_eq!(bench.state(&job).await, JobState::Running, "{fault:?}");
+    }
+    for status in [403, 404] {
+        let (bench, job, _) = lost(When::After).await;
+        bench.fault(Call::Logs, Fault::Error { status, when: When::Before });
+        bench.advance(30);
+        reconcile(&bench).await;
+        assert_eq!(bench.state(&job).await, JobState::Held, "{status}: a trace that is not there is for a person");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_that_can_never_be_read_holds_up_no_other_search_and_is_for_a_person_in_the_end() {
+    let (bench, job, run) = lost(When::After).await;
+    bench.sandbox.faults([FaultRule::always(Call::Logs, Fault::Error { status: 502, when: When::Before })]);
+    bench.advance(10);
+    bench.fault(Call::Create, Fault::Lost { when: When::After });
+    let create = bench.job().await;
+    bench.release().await;
+    assert_eq!(bench.state(&create).await, JobState::Uncertain);
+    bench.advance(20);
+    reconcile(&bench).await;
+    bench.advance(10);
+    // So many answers that did not come may be an outage.
+    bench.worker.probe_tick().await.unwrap();
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&create).await, JobState::Running);
+    for _ in 0..28 {
+        bench.advance(30);
+        bench.worker.probe_tick().await.unwrap();
+        reconcile(&bench).await;
+    }
+    assert_eq!(bench.state(&job).await, JobState::Uncertain, "the service may be itself again in a while");
+    for _ in 0..4 {
+        bench.advance(30);
+        bench.worker.probe_tick().await.unwrap();
+        reconcile(&bench).await;
+    }
+    let held = bench.find(&job).await;
+    assert_eq!(held.state, JobState::Held);
+    let said = format!("the trace of run {run} cannot be read (");
+    assert!(held.reason.starts_with(&said) && held.reason.ends_with("say adopt or absent"), "{}", held.reason);
+    assert_eq!(told(&bench, run, &job), 1);
+}
+
+#[tokio::test]
 async fn a_run_that_denies_what_is_asked_of_it_stops_the_others_once() {
     let (bench, _, run) = completed().await;
     let job = follow_up(&bench, run).await;
