@@ -229,7 +229,7 @@ impl Store {
         let mut conn = self.inner.db.read().await?;
         let row = query(
             "SELECT r.id FROM runs r JOIN jobs j ON j.id = r.job WHERE r.created_at < $1 AND j.run = r.id \
-             AND j.action = 'run' AND j.resumed = 0 AND j.state <> 'lost' ORDER BY r.created_at DESC, r.id DESC LIMIT 1",
+             AND j.action = 'run' AND j.resumed = 0 AND j.state <> 'lost' ORDER BY r.id DESC LIMIT 1",
         )
         .bind(moment.0)
         .fetch_optional(&mut conn)

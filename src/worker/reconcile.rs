@@ -23,9 +23,9 @@ const RETRY: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_mins(15);
 /// How long a create that made no run waits before it is sent again.
 const BACKOFF: Duration = Duration::from_mins(1);
-/// How often a job's create may have made no run. What is missing from the list that often may be missing from the list
-/// alone.
-const ABSENCES: u32 = 2;
+/// How often a job's create may have made no run: an outage is probed by one job after the other. What is missing from the
+/// list that often may be missing from the list alone.
+const ABSENCES: u32 = 3;
 
 /// What is kept between ticks.
 #[derive(Debug, Default)]
@@ -318,6 +318,7 @@ impl Search {
 }
 
 impl Pass {
+    /// A pass for the calls that ended long enough ago; none if there is no such call.
     fn begin(uncertain: &[Uncertain], now: Timestamp) -> Option<Self> {
         let sought: HashMap<_, _> = uncertain
             .iter()
