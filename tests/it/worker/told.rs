@@ -739,7 +739,7 @@ limits = { subject = "2 running" }
 }
 
 #[tokio::test]
-async fn a_ban_that_a_rule_asks_for_is_not_sent_once_the_rule_is_in_shadow_mode() {
+async fn a_ban_that_a_rule_asks_for_waits_while_the_rule_is_in_shadow_mode() {
     let rules = "[[rule]]\nname = \"fix\"\nmode = \"shadow\"\non = [\"ci.failed\"]\nrepos = [\"**\"]\nprompt = \"x\"\n";
     let bench = Bench::with(Setting { rules, ..Setting::default() }).await;
     let run = bench.stranger().await;
