@@ -3,14 +3,44 @@
 use crate::audit::audit;
 use crate::cause::Cause;
 use crate::daemon::{Answer, Daemon, http, send};
-use crate::house::{House, Service};
-use crate::strace::{CONNECTS, SENDS, SYNCS, WRITES, failing, killing};
+use crate::house::{Database, House, Service};
+use crate::strace::{Attached, CONNECTS, SENDS, SYNCS, WRITES, failing, kill_from_now_on, killing};
 use crate::wait::{long, until};
 
 /// Lives that go on at the same time.
 const TOGETHER: usize = 4;
 /// Far more calls of one kind than a life has.
 const MOST: u32 = 2000;
+
+/// Which calls count. They are counted for each thread by itself.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// Those of every thread since the start, which makes the database first.
+    SinceTheStart,
+    /// Those of every thread since it listens: the first of all threads is part of the first delivery's commit.
+    SinceItListens,
+    /// Those of the thread that commits deliveries, since it listens.
+    OfTheWriter,
+}
+
+/// Where a life ends: at the `nth` of these calls.
+#[derive(Clone, Copy)]
+struct End {
+    whose: Whose,
+    calls: &'static str,
+    nth: u32,
+}
+
+impl End {
+    async fn attach(self, daemon: &Daemon) -> Option<Attached> {
+        let thread = match self.whose {
+            Whose::SinceTheStart => return None,
+            Whose::SinceItListens => None,
+            Whose::OfTheWriter => Some("writer"),
+        };
+        Some(kill_from_now_on(daemon.process.id(), thread, self.calls, self.nth).await)
+    }
+}
 
 /// A life that was ended somewhere, and the daemon that took over.
 struct Life {
@@ -21,13 +51,24 @@ struct Life {
     survived: bool,
 }
 
+impl Life {
+    /// It died over its delivery, and nobody was answered: whether the delivery was committed by then, as far as the answer
+    /// to the second telling shows.
+    fn committed_unanswered(&self) -> Option<bool> {
+        let [again] = &self.answers[..] else { return None };
+        (!self.survived).then_some(again.said["outcome"] == "duplicate")
+    }
+}
+
 /// Lives on a database of its own until it is killed, or the job has ended. The sender then sends the webhook once more,
 /// as hosts do and people who see no answer.
-async fn live(behind: Vec<String>, cause: Cause, api: &str) -> Life {
-    let house = House::new(api);
+async fn live(end: End, cause: Cause, api: &str) -> Life {
+    let house = House::on(Database::sqlite, api);
+    let behind = if matches!(end.whose, Whose::SinceTheStart) { killing(end.calls, end.nth) } else { Vec::new() };
     let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
     let (mut answers, mut survived) = (Vec::new(), false);
     if let Ok(mut daemon) = house.try_serve(&behind).await {
+        let _attached = end.attach(&daemon).await;
         answers.extend(send(&daemon.http, &daemon.webhooks, cause).await);
         survived = until("the end of the daemon or of the job", async || {
             if daemon.process.is_over() {
@@ -52,13 +93,13 @@ async fn succeeded(daemon: &Daemon) -> bool {
 
 /// Kills a life at the first of these calls, another one at the second, and so on until lives come to their end. In a
 /// short run only every `step`-th call is tried.
-async fn at_every(calls: &'static str, step: u32, first_cause: u64, service: &Service) -> Vec<Life> {
+async fn at_every(whose: Whose, calls: &'static str, step: u32, first_cause: u64, service: &Service) -> Vec<Life> {
     let step = if long() { 1 } else { step };
     let mut lives = Vec::new();
     for group in (0..MOST).step_by(TOGETHER) {
         let one = |nth: u32| {
             let nth = 1 + (group + nth) * step;
-            live(killing(calls, nth), Cause(first_cause + u64::from(nth)), &service.address)
+            live(End { whose, calls, nth }, Cause(first_cause + u64::from(nth)), &service.address)
         };
         let group = <[Life; TOGETHER]>::from(tokio::join!(one(0), one(1), one(2), one(3)));
         let over = group.iter().all(|life| life.survived);
@@ -73,11 +114,27 @@ async fn at_every(calls: &'static str, step: u32, first_cause: u64, service: &Se
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_commit_a_job_has_its_one_run_in_the_end() {
     let service = Service::start().await;
-    let mut lives = at_every(SYNCS, 1, 0, &service).await;
+    let start = Whose::SinceTheStart;
+    let mut lives = at_every(start, SYNCS, 1, 0, &service).await;
     assert!(lives.iter().filter(|life| !life.survived).count() > 4, "too few lives were ended at a commit");
-    lives.extend(at_every(WRITES, 37, 100_000, &service).await);
-    lives.extend(at_every(SENDS, 1, 200_000, &service).await);
-    lives.extend(at_every(CONNECTS, 1, 300_000, &service).await);
+    lives.extend(at_every(start, WRITES, 37, 100_000, &service).await);
+    lives.extend(at_every(start, SENDS, 1, 200_000, &service).await);
+    lives.extend(at_every(start, CONNECTS, 1, 300_000, &service).await);
+    every_one_has_its_run(lives, &service).await;
+}
+
+/// The commit of a delivery is made on a thread that does nothing else, long after those that make the database have had
+/// their calls counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_within_the_commit_of_a_delivery_its_job_has_one_run_when_it_is_told_again() {
+    let service = Service::start().await;
+    let mut lives = at_every(Whose::OfTheWriter, SYNCS, 1, 400_000, &service).await;
+    lives.extend(at_every(Whose::OfTheWriter, WRITES, 9, 500_000, &service).await);
+    for committed in [false, true] {
+        let dead = lives.iter().filter(|life| life.committed_unanswered() == Some(committed)).count();
+        assert!(dead > 0, "no life ended while the delivery was {}committed", if committed { "" } else { "not yet " });
+    }
+    lives.extend(at_every(Whose::SinceItListens, SYNCS, 2, 600_000, &service).await);
     every_one_has_its_run(lives, &service).await;
 }
 
