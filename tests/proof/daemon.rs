@@ -141,6 +141,13 @@ impl Daemon {
         answer.json().await.unwrap()
     }
 
+    /// What it says to whoever asks whether webhooks may be sent to it: the status, and when to ask again.
+    pub(crate) async fn readiness(&self) -> (u16, Option<String>) {
+        let answer = self.http.get(format!("{}/readyz", self.webhooks)).send().await.unwrap();
+        let again = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), again)
+    }
+
     /// Does what an operator may.
     pub(crate) async fn act(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/api/v1/{path}", self.admin);

@@ -62,11 +62,10 @@ async fn a_full_disk_refuses_webhooks_and_goes_on_when_there_is_room() {
         }
     }
     assert_eq!(refused.len(), 5, "the disk was never full");
-    let ready = async || daemon.http.get(format!("{}/readyz", daemon.webhooks)).send().await.unwrap().status().as_u16();
     assert!(daemon.logged().contains("full"), "{}", daemon.logged());
 
     std::fs::remove_file(filler).unwrap();
-    until("readiness", async || (ready().await == 200).then_some(())).await;
+    until("readiness", async || (daemon.readiness().await.0 == 200).then_some(())).await;
     for cause in refused {
         let again =
             async || send(&daemon.http, &daemon.webhooks, cause).await.filter(crate::daemon::Answer::acknowledged);

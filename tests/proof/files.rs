@@ -25,8 +25,10 @@ async fn a_locked_database_refuses_webhooks_until_the_lock_is_gone() {
     answers.push(refused);
     let log = daemon.logged();
     assert!(log.contains("locked"), "{log}");
+    assert_eq!(daemon.readiness().await, (503, Some("5".to_owned())));
 
     other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(daemon.readiness().await, (200, None));
     let again = async || send(&daemon.http, &daemon.webhooks, Cause(1)).await.filter(Answer::acknowledged);
     answers.push(until("an acknowledgement", again).await);
     audit(&daemon, &service, &answers).await;

@@ -1,4 +1,5 @@
-//! Power loss: the sync that covers a delivery has returned before its 2xx is written, by the system calls themselves.
+//! Power loss: the sync that covers a delivery has returned before its 2xx is written, and the one that covers a release
+//! before its call is, by the system calls themselves.
 
 use std::collections::BTreeMap;
 
@@ -62,30 +63,48 @@ fn spans(trace: &str) -> Vec<Span<'_>> {
     spans
 }
 
-/// Fails unless a sync of the log began after the delivery's bytes were in it and ended before its answer was begun.
+/// The first that leaves over the network and holds all of this.
+fn first_sent<'s, 'a>(spans: &'s [Span<'a>], what: &[&str]) -> &'s Span<'a> {
+    let sends = spans.iter().filter(|span| SENDS.split(',').any(|name| name == span.name));
+    let mut sent = sends.filter(|span| what.iter().all(|part| span.text.contains(part)));
+    sent.next().unwrap_or_else(|| panic!("{what:?} was never sent"))
+}
+
+/// Fails unless the delivery was synced before it was acknowledged.
 fn synced_before_it_was_said(spans: &[Span<'_>], delivery: &str) {
+    synced_before(spans, delivery, first_sent(spans, &["HTTP/1.1 202", delivery]));
+}
+
+/// Fails unless it was synced that the job is being sent before it was sent. Its prompt is written down by that very
+/// transaction, and ends with a line that no other page has.
+fn synced_before_it_was_sent(spans: &[Span<'_>], job: &str) {
+    synced_before(
+        spans,
+        &format!("hookrun job {job}"),
+        first_sent(spans, &["POST /v1/organizations/7/agent/run ", job]),
+    );
+}
+
+/// Fails unless a sync of the log began after these bytes were in it and ended before this was begun.
+fn synced_before(spans: &[Span<'_>], what: &str, said: &Span<'_>) {
     let of_log = |span: &&Span<'_>| span.text.contains("-wal>");
     let is_write = |span: &&Span<'_>| WRITES.split(',').any(|name| name == span.name);
     let is_sync = |span: &&Span<'_>| SYNCS.split(',').any(|name| name == span.name) && span.result.trim() == "0";
-    let is_answer =
-        |span: &&Span<'_>| SENDS.split(',').any(|name| name == span.name) && span.text.contains("HTTP/1.1 202");
-    let said =
-        spans.iter().filter(is_answer).find(|span| span.text.contains(delivery)).expect("an answer in the trace");
-    let written = spans.iter().filter(of_log).filter(is_write).filter(|span| span.text.contains(delivery));
+    let written = spans.iter().filter(of_log).filter(is_write).filter(|span| span.text.contains(what));
     let written =
         written.filter(|span| span.begun < said.begun).min_by_key(|span| span.ended).expect("its bytes in the log");
-    // The first page that has its id may be followed by others of the same transaction: the sync must cover those too.
+    // The first page that has it may be followed by others of the same transaction: the sync must cover those too.
     let last = spans.iter().filter(of_log).filter(is_write).filter(|span| span.ended < said.begun);
     let covers = |span: &&Span<'_>| {
         let between = last.clone().filter(|it| it.begun > written.begun && it.begun < span.begun);
         span.begun > written.ended && span.ended < said.begun && between.clone().all(|it| it.ended < span.begun)
     };
     let sync = spans.iter().filter(of_log).filter(is_sync).find(covers);
-    assert!(sync.is_some(), "delivery {delivery} was acknowledged before it was synced: {written:#?} {said:#?}");
+    assert!(sync.is_some(), "{what} left before it was synced: {written:#?} {said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_delivery_is_synced_before_it_is_acknowledged() {
+async fn a_delivery_is_synced_before_it_is_acknowledged_and_a_release_before_its_call() {
     let service = Service::start().await;
     let house = House::on(Database::sqlite, &service.address);
     let file = house.path().join("trace.txt");
@@ -103,6 +122,7 @@ async fn a_delivery_is_synced_before_it_is_acknowledged() {
     }
     answers.extend(senders.join_all().await);
     audit(&daemon, &service, &answers).await;
+    let jobs: Vec<_> = daemon.all("jobs").await.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
     daemon.process.signal("-TERM");
     assert_eq!(daemon.process.wait().await, Some(0));
 
@@ -112,18 +132,23 @@ async fn a_delivery_is_synced_before_it_is_acknowledged() {
         assert_eq!(answer.status, 202, "{answer:?}");
         synced_before_it_was_said(&spans, answer.said["delivery"].as_str().unwrap());
     }
+    assert_eq!(jobs.len(), answers.len());
+    for job in &jobs {
+        synced_before_it_was_sent(&spans, job);
+    }
     // A new file's name is in its folder only when the folder is synced too.
     let folder = format!("<{}>", house.path().display());
     let first = spans.iter().find(|span| span.text.contains("HTTP/1.1 202")).expect("an answer").begun;
     let named = |span: &&Span<'_>| SYNCS.contains(span.name) && span.text.contains(&folder) && span.ended < first;
     assert!(spans.iter().any(|span| named(&span)), "the folder was not synced before the first answer");
-    assert_the_check_can_fail(&trace, answers[0].said["delivery"].as_str().unwrap());
+    assert_the_check_can_fail(&trace, answers[0].said["delivery"].as_str().unwrap(), &jobs[0]);
 }
 
 /// Without the syncs of the log the same trace must not pass.
-fn assert_the_check_can_fail(trace: &str, delivery: &str) {
+fn assert_the_check_can_fail(trace: &str, delivery: &str, job: &str) {
     let unsynced: String =
         trace.lines().filter(|line| !line.contains("sync")).fold(String::new(), |text, line| text + line + "\n");
-    let passed = std::panic::catch_unwind(|| synced_before_it_was_said(&spans(&unsynced), delivery));
-    assert!(passed.is_err(), "a trace without any sync passes");
+    let said = std::panic::catch_unwind(|| synced_before_it_was_said(&spans(&unsynced), delivery));
+    let sent = std::panic::catch_unwind(|| synced_before_it_was_sent(&spans(&unsynced), job));
+    assert!(said.is_err() && sent.is_err(), "a trace without any sync passes");
 }
