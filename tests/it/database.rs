@@ -11,7 +11,7 @@ use hookrun::model::clock::Clock;
 use hookrun::model::limits::ClassLimits;
 use hookrun::store::{Result, Store, StoreOptions};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
 /// A database that nobody else uses.
@@ -95,6 +95,45 @@ impl Database {
             return conn.execute(sql, []).unwrap() as u64;
         }
         server_says(&self.name(), sql).await
+    }
+
+    /// Every row of a table as text, in an order that depends on nothing else.
+    pub(crate) async fn rows(&self, table: &str, columns: &[String]) -> Vec<Vec<Option<String>>> {
+        let mut rows = if let Some(file) = self.url.strip_prefix("sqlite:") {
+            let text = |name: &String| {
+                format!(
+                    "CASE typeof({name}) WHEN 'blob' THEN '\\x' || lower(hex({name})) ELSE CAST({name} AS TEXT) END"
+                )
+            };
+            let select = columns.iter().map(text).collect::<Vec<_>>().join(", ");
+            let conn = rusqlite::Connection::open(file).unwrap();
+            let mut rows = conn.prepare(&format!("SELECT {select} FROM {table}")).unwrap();
+            let row = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|at| row.get(at)).collect();
+            rows.query_map([], row).unwrap().collect::<rusqlite::Result<Vec<_>>>().unwrap()
+        } else {
+            let text = |name: &String| format!("CAST({name} AS TEXT)");
+            let select = columns.iter().map(text).collect::<Vec<_>>().join(", ");
+            let options = PgConnectOptions::from_str(&server()).unwrap().database(&self.name());
+            let mut conn = PgConnection::connect_with(&options).await.unwrap();
+            let rows = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {select} FROM {table}")));
+            let rows = rows.fetch_all(&mut conn).await.unwrap();
+            conn.close().await.unwrap();
+            rows.iter().map(|row| (0..columns.len()).map(|at| row.get(at)).collect()).collect()
+        };
+        rows.sort();
+        rows
+    }
+
+    /// The tables of a file, each with its columns, those included that are worked out from others.
+    pub(crate) fn tables(&self) -> Vec<(String, Vec<String>)> {
+        let conn = rusqlite::Connection::open(self.file()).unwrap();
+        let names = |sql: &str| -> Vec<String> {
+            let mut names = conn.prepare(sql).unwrap();
+            names.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let tables = names("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
+        let columns = |table: &str| names(&format!("SELECT name FROM pragma_table_xinfo('{table}')"));
+        tables.into_iter().map(|table| (table.clone(), columns(&table))).collect()
     }
 
     fn name(&self) -> String {

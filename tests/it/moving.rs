@@ -4,6 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use hookrun::model::clock::Clock;
+use hookrun::model::decision::Ruling;
+use hookrun::model::gate::WindowUse;
 use hookrun::model::job::JobState;
 use hookrun::model::limits::ClassLimits;
 use hookrun::store::{JobFilter, PageRequest, Store, StoreError, back_up, restore, transfer};
@@ -30,13 +32,60 @@ async fn lived_in() -> (House, Vec<String>) {
     (house, jobs)
 }
 
+/// Tables that are about a process or about the database itself: they stay where they are.
+const STAY: [&str; 3] = ["leases", "replicas", "schema_steps"];
+
+/// Rows for the tables that [`lived_in`] leaves empty.
+const MORE: [&str; 10] = [
+    "INSERT INTO heads VALUES ('github.com', 'acme/widgets', 'a1', 'github.com/acme/widgets@fix', 1, 12)",
+    "INSERT INTO checks VALUES ('github.com', 'acme/widgets', 'a1', 'unit', 0, 'failure', 13)",
+    "INSERT INTO freezes VALUES ('logs', 14, 'said so')",
+    "INSERT INTO breakers VALUES ('billing', '', 'no money', NULL, 15, 2, NULL, 3, 16, 17)",
+    "INSERT INTO shrinks VALUES ('logs', 40, 18, 19, 20)",
+    "INSERT INTO repos VALUES ('acme/widgets', 21, 22)",
+    "INSERT INTO lanes VALUES ('a lane', 23)",
+    "INSERT INTO pauses VALUES ('rule', 'other', 'a holiday', 'mia', 24, NULL)",
+    "INSERT INTO notices VALUES ('n', 'attempts', 'widgets', 'fix', 'j', 25, NULL, 'a text', '{}')",
+    "INSERT INTO aliases VALUES ('ACME-1', 'github.com/acme/widgets@fix', 26)",
+];
+
+/// Every row of every table that moves, as text. What marks a move or a backup is left out, and so is what says how far the
+/// deliveries are filed: that depends on how quiet it was.
+async fn everything(tables: &[(String, Vec<String>)], database: &Database) -> Vec<(String, Vec<Vec<Option<String>>>)> {
+    let mut all = Vec::new();
+    for (table, columns) in tables.iter().filter(|(table, _)| !STAY.contains(&table.as_str())) {
+        let columns: Vec<String> = columns.iter().filter(|column| *column != "unfiled").cloned().collect();
+        let mut rows = database.rows(table, &columns).await;
+        rows.retain(|row| !row.iter().flatten().any(|cell| ["moved_away", "backup_made_at"].contains(&cell.as_str())));
+        // A state that had a job once is counted as none, or not at all.
+        rows.retain(|row| table != "job_counts" || row[1].as_deref() != Some("0"));
+        assert!(!rows.is_empty(), "nobody would notice if {table} were left behind");
+        all.push((table.clone(), rows));
+    }
+    all
+}
+
+/// What was remembered counts in the new place: a happening that was acted upon is a duplicate, and attempts and windows
+/// are as they were.
+async fn counts_on(house: &House, job: &str, attempts: Option<u32>, windows: &[WindowUse]) {
+    assert_eq!(house.store.windows().await.unwrap(), windows);
+    assert_eq!(house.counted(job).await, attempts);
+    assert_eq!(house.accept(request("k0", "0")).await.verdicts[0].decision, Ruling::Duplicate);
+}
+
 async fn all_of(store: &Store) -> Vec<hookrun::model::job::Job> {
     store.jobs(&JobFilter::default(), &PageRequest { limit: 100, cursor: None }).await.unwrap().items
 }
 
 #[tokio::test]
 async fn a_backup_is_made_while_the_store_is_used_and_comes_back_whole() {
-    let (house, _) = lived_in().await;
+    let (house, jobs) = lived_in().await;
+    for row in MORE {
+        house.database.alter(row).await;
+    }
+    let tables = house.database.tables();
+    let there = everything(&tables, &house.database).await;
+    let (attempts, windows) = (house.counted(&jobs[1]).await, house.store.windows().await.unwrap());
     let backup = house.database.folder().join("copy.db");
     back_up(&house.database.url, &backup, house.clock.now()).await.unwrap();
     let after = house.queued(request("later", "later")).await;
@@ -47,6 +96,7 @@ async fn a_backup_is_made_while_the_store_is_used_and_comes_back_whole() {
     restore(&backup, &place.url).await.unwrap();
     let again = restore(&backup, &place.url).await;
     assert!(matches!(again, Err(StoreError::File { .. })), "nothing is overwritten: {again:?}");
+    assert_eq!(everything(&tables, &place).await, there);
     let store = place.open(ClassLimits::default(), house.clock.clone()).await.unwrap();
     assert!(store.job(&after.id).await.unwrap().is_none());
     let (mut then, mut now) = (all_of(&house.store).await, all_of(&store).await);
@@ -54,6 +104,7 @@ async fn a_backup_is_made_while_the_store_is_used_and_comes_back_whole() {
     now.retain(|job| job.submitted_at.is_some() || job.state != JobState::Uncertain);
     now.retain(|job| then.iter().any(|known| known.id == job.id));
     assert_eq!(now, then);
+    counts_on(&House { database: place, store, ..house }, &jobs[1], attempts, &windows).await;
 }
 
 /// The life that went on after a backup may have sent what waits in it.
@@ -140,9 +191,15 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     let target = Database::postgres().await;
     let refused = transfer(&house.database.url, &target.url, house.clock.now()).await;
     assert!(matches!(refused, Err(StoreError::Owned { .. })), "{refused:?}");
+    for row in MORE {
+        house.database.alter(row).await;
+    }
+    let (attempts, windows) = (house.counted(&jobs[1]).await, house.store.windows().await.unwrap());
     let House { database, clock, store } = house;
     store.close().await.unwrap();
     drop(store);
+    let tables = database.tables();
+    let there = everything(&tables, &database).await;
     let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
     assert!(moved.contains(&("jobs", 45)) && moved.contains(&("deliveries", 45)), "{moved:?}");
 
@@ -153,6 +210,9 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
     let target = Database::postgres().await;
     let moved = transfer(&database.url, &target.url, clock.now()).await.unwrap();
     assert!(moved.contains(&("jobs", 45)), "{moved:?}");
+    for (moved, table) in everything(&tables, &target).await.into_iter().zip(there) {
+        assert_eq!(moved, table);
+    }
     let shut = database.open(ClassLimits::default(), clock.clone()).await;
     assert!(matches!(&shut, Err(StoreError::Schema(reason)) if reason.contains("was moved")), "{shut:?}");
     let again = transfer(&database.url, &Database::postgres().await.url, clock.now()).await;
@@ -164,8 +224,11 @@ async fn everything_moves_to_postgres_and_the_old_place_is_shut() {
         assert_eq!(store.joined(job).await.unwrap()[0].body.as_ref(), Some(&sent.body), "{}", sent.id);
     }
     assert_eq!(store.rule_counts().await.unwrap(), counts);
-    store.close().await.unwrap();
-    let again = transfer(&target.url, &target.url, clock.now()).await;
+    let house = House { database: target, clock, store };
+    counts_on(&house, &jobs[1], attempts, &windows).await;
+    house.store.close().await.unwrap();
+    let target = &house.database.url;
+    let again = transfer(target, target, house.clock.now()).await;
     assert!(again.is_err(), "{again:?}");
 }
 

@@ -1,15 +1,19 @@
 //! No secret is logged, stored or shown: marked ones are planted wherever one can stand, and looked for everywhere.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookrun::model::clock::{Clock, SystemClock};
+use hookrun::model::limits::ClassLimits;
+use hookrun::store::{DeliveryFilter, PageRequest, Store, StoreOptions};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -73,7 +77,8 @@ async fn parrot() -> SocketAddr {
     address
 }
 
-/// Everything of a database as text, but for the bodies, which are kept as they came.
+/// Everything of a database as text, but for what is packed: bodies are kept as they came, and their headers are looked at
+/// by [`kept_headers`].
 fn everything_in(database: &Path) -> String {
     let conn = rusqlite::Connection::open(database).unwrap();
     let names = |sql: &str| -> Vec<String> {
@@ -81,9 +86,11 @@ fn everything_in(database: &Path) -> String {
         names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
     let mut text = String::new();
-    for table in names("SELECT name FROM sqlite_master WHERE type = 'table'").iter().filter(|table| *table != "bodies")
-    {
+    for table in names("SELECT name FROM sqlite_master WHERE type = 'table'") {
         for column in names(&format!("SELECT name FROM pragma_table_info('{table}')")) {
+            if (table.as_str(), column.as_str()) == ("bodies", "body") {
+                continue;
+            }
             let select = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {column} IS NOT NULL");
             let mut cells = conn.prepare(&select).unwrap();
             for cell in cells.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap() {
@@ -93,6 +100,34 @@ fn everything_in(database: &Path) -> String {
     }
     text
 }
+
+/// The headers that are stored with the bodies, as `source name: value`, each once.
+async fn kept_headers(database: &Path) -> BTreeSet<String> {
+    let options = StoreOptions { url: format!("sqlite:{}", database.display()), limits: ClassLimits::default() };
+    let store = Store::open(options, Arc::new(SystemClock::new())).await.unwrap();
+    let all = PageRequest { limit: 100, cursor: None };
+    let mut kept = BTreeSet::new();
+    for delivery in store.deliveries(&DeliveryFilter::default(), &all).await.unwrap().items {
+        let stored = store.body(&delivery.id).await.unwrap().unwrap();
+        kept.extend(stored.headers.iter().map(|(name, value)| format!("{} {name}: {value}", stored.source)));
+    }
+    store.close().await.unwrap();
+    kept
+}
+
+/// What is needed to understand a body again, and nothing else, whatever a request carries.
+const KEPT: [&str; 10] = [
+    "github content-type: application/json",
+    "github x-github-delivery: of-github",
+    "github x-github-event: check_run",
+    "gitlab content-type: application/json",
+    "gitlab idempotency-key: of-gitlab",
+    "gitlab webhook-id: 1",
+    "gitlab x-gitlab-event-uuid: of-an-event",
+    "gitlab x-gitlab-event: Push Hook",
+    "jira content-type: application/json",
+    "jira x-atlassian-webhook-identifier: of-jira",
+];
 
 /// A body with a secret in a field that no rule prints; said to be failed, so that it makes a job.
 ///
@@ -121,6 +156,19 @@ fn with_secrets(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         .header("content-type", "application/json")
 }
 
+/// What is said of the settings in a folder, with which nothing is wrong.
+fn checked(folder: &Path) -> String {
+    let check = Command::new(env!("CARGO_BIN_EXE_hookrun"))
+        .args(["check", "--config", "hookrun.toml"])
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into_owned();
+    assert_eq!(check.status.code(), Some(0), "{said}");
+    said
+}
+
 async fn nothing_is_told(format: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -138,14 +186,7 @@ async fn nothing_is_told(format: &str) {
     ] {
         std::fs::write(path(name), text).unwrap();
     }
-    let check = Command::new(env!("CARGO_BIN_EXE_hookrun"))
-        .args(["check", "--config", "hookrun.toml"])
-        .current_dir(folder.path())
-        .env_clear()
-        .output()
-        .unwrap();
-    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
-    let mut told = vec![("check".to_owned(), String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into())];
+    let mut told = vec![("check".to_owned(), checked(folder.path()))];
 
     let mut process = Process::start(&["serve", "--config", "hookrun.toml"], folder.path());
     let (webhooks, admin, http) = (process.address(), process.address(), http());
@@ -155,11 +196,20 @@ async fn nothing_is_told(format: &str) {
     let github = |id, key: &str| {
         post("github")
             .header("x-github-event", "check_run")
+            .header("x-github-delivery", "of-github")
             .header("x-hub-signature-256", hub(key.as_bytes(), body(id).as_bytes()))
             .body(body(id))
     };
-    let gitlab =
-        || post("gitlab").header("x-gitlab-event", "Push Hook").header("x-gitlab-token", "c4nary-gitlab-token");
+    let gitlab = || {
+        post("gitlab")
+            .header("x-gitlab-event", "Push Hook")
+            .header("x-gitlab-event-uuid", "of-an-event")
+            .header("idempotency-key", "of-gitlab")
+            .header("x-gitlab-token", "c4nary-gitlab-token")
+    };
+    let jira = |token| {
+        post("jira").header("x-atlassian-webhook-identifier", "of-jira").header("x-hookrun-token", token).body("{}")
+    };
     let signed = |body: &'static str| {
         let signature = standard(&signing, "1", &now, body.as_bytes());
         gitlab()
@@ -177,8 +227,8 @@ async fn nothing_is_told(format: &str) {
         (400, signed(r#"["c4nary-of-the-body"]"#)),
         (401, gitlab().header("webhook-signature", "v1,c4nary").body("{}")),
         (200, gitlab().body("{}")),
-        (200, post("jira").header("x-hookrun-token", "c4nary-jira-token").body("{}")),
-        (401, post("jira").header("x-hookrun-token", "c4nary-jira-tokem").body("{}")),
+        (200, jira("c4nary-jira-token")),
+        (401, jira("c4nary-jira-tokem")),
         (401, post("nobody").body("{}")),
     ] {
         let answer = request.send().await.unwrap();
@@ -220,6 +270,7 @@ async fn nothing_is_told(format: &str) {
         let lines: Vec<_> = text.lines().filter(|line| line.contains(MARK)).collect();
         assert!(lines.is_empty(), "{place} tells a secret: {lines:#?}");
     }
+    assert_eq!(kept_headers(&path("data/hookrun.db")).await, BTreeSet::from(KEPT.map(str::to_owned)));
 }
 
 #[tokio::test]
