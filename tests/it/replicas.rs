@@ -103,6 +103,29 @@ async fn one_window_is_shared_by_all() {
     assert!(!full(2).await);
 }
 
+/// Everybody looks at once whether there is room, and takes it.
+#[tokio::test]
+async fn however_many_ask_at_once_no_more_is_taken_than_there_is() {
+    let cluster = Cluster::of(3).await;
+    for round in 0..50 {
+        let asks = (0..24).map(|at| {
+            let store = cluster.stores[at % 3].clone();
+            tokio::spawn(async move { (at % 3, store.take_slots(&[CallClass::Create], "a call").await.unwrap()) })
+        });
+        let (mut taken, asks) = (Vec::new(), asks.collect::<Vec<_>>());
+        for ask in asks {
+            if let (of, Slot::Taken(call)) = ask.await.unwrap() {
+                taken.push((of, call));
+            }
+        }
+        assert_eq!(taken.len(), 10, "round {round}");
+        for (of, call) in taken {
+            cluster.stores[of].end_call(&call).await.unwrap();
+        }
+        cluster.clock.advance(Duration::from_mins(2));
+    }
+}
+
 /// The clock of one machine as it was set by the database: it may be behind by what the answer took.
 #[derive(Debug)]
 struct Behind(Arc<ManualClock>);
@@ -378,15 +401,15 @@ async fn every_answer_that_comes_after_the_takeover_counts_as_long_as_the_job_wa
 #[tokio::test]
 async fn work_that_one_takes_in_wakes_the_others() {
     let cluster = Cluster::of(2).await;
-    // Listening begins when it begins: until then the loops look by themselves.
-    let heard = until("news of another process", async || {
+    let house = cluster.house(0);
+    // Once it wakes by itself, because it has begun to listen; every other time it is because of the others' work. Nobody
+    // looks by himself here, so it is never woken if it is not told.
+    for round in 0..4 {
         let woken = cluster.stores[1].woken();
-        let house = cluster.house(0);
-        house.accept(request("k", &cluster.clock.now().0.to_string())).await;
-        cluster.clock.advance(Duration::from_millis(1));
-        tokio::time::timeout(Duration::from_millis(200), woken).await.ok()
-    });
-    heard.await;
+        house.queued(request(&format!("k{round}"), &round.to_string())).await;
+        let heard = tokio::time::timeout(Duration::from_secs(20), woken).await;
+        assert!(heard.is_ok(), "nothing was heard of the work of round {round}");
+    }
 }
 
 #[tokio::test]

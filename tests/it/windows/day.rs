@@ -1,4 +1,4 @@
-//! A day at the limit: bursts of jobs with everything else that is called between them, random latencies, several replicas,
+//! A day at the limit: bursts of jobs with everything else that is called between them, random latencies, several callers,
 //! crashes with calls under way, and a clock that is set by an hour while nothing runs. Not one call of ours is refused,
 //! and no slot is left idle.
 
@@ -17,7 +17,7 @@ const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 /// Callers that ask for slots at the same time.
-const REPLICAS: usize = 3;
+const CALLERS: usize = 3;
 
 /// What happens at a time. In this order where the time is the same: what was answered has ended before anybody asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,11 +140,11 @@ impl Day {
         latency
     }
 
-    /// Every replica asks at once, again and again while one of them gets a slot.
+    /// Every caller asks at once, again and again while one of them gets a slot.
     async fn look(&mut self) {
         loop {
             let Some(store) = self.store.clone() else { return };
-            let asking = REPLICAS.min(self.queue.len());
+            let asking = CALLERS.min(self.queue.len());
             let mut asked = tokio::task::JoinSet::new();
             for _ in 0..asking {
                 let store = store.clone();

@@ -4,6 +4,7 @@ mod acts;
 pub(crate) mod bench;
 mod brakes;
 mod follow;
+mod hangs;
 mod loops;
 mod reconcile;
 mod release;
