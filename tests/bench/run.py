@@ -55,6 +55,8 @@ def accepts(place, table):
                     before = running.cpu()
                     rate, p99 = place.load(running.base, connections, SECONDS)
                     used = running.cpu() - before
+                    if side == "hookrun":
+                        place.must_be_kept()
                     rates.setdefault(key, []).append(rate)
                     late.setdefault(key, []).append(p99)
                     costs.setdefault(key, []).append(used / (rate * SECONDS) * 1e6)

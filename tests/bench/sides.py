@@ -1,11 +1,13 @@
 """What scripts/bench compares: how each side is started, loaded and measured."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -28,6 +30,7 @@ class Place:
         self.node = self.target / "bench"
         self.work = pathlib.Path(work)
         self.loads = 0
+        self.accepted = 0
 
     def prepare(self):
         """Writes what the sides read: rules, settings, bodies."""
@@ -97,12 +100,24 @@ secrets = ["{SECRET}"]
         # wrk hands what follows "--" to the script.
         command.insert(command.index(base) + 1, "--")
         said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds * 5 + 60).stdout
+        refused = re.search(r"Non-2xx.*", said)
+        if refused:
+            # A refusal is quicker than what it refuses.
+            raise SystemExit(f"{base} refused some of what it was sent: {refused[0]}")
+        lost = re.search(r"Socket errors.*", said)
+        if lost:
+            print(f"    (of {base}: {lost[0]})", flush=True)
+        self.accepted = int(re.search(r"(\d+) requests in ", said)[1])
         rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
         p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", said)
-        bad = re.search(r"(Non-2xx.*|Socket errors.*)", said)
-        if bad and not re.search(r"connect 0, read 0, write 0, timeout 0", bad[1]):
-            print(f"    (of {base}: {bad[1]})", flush=True)
         return rate, float(p99[1]) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[p99[2]]
+
+    def must_be_kept(self):
+        """Fails unless every request of the last load that hookrun has accepted is in its database."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.work}/bench.db?mode=ro", uri=True)) as database:
+            kept = database.execute("SELECT COUNT(*) FROM deliveries").fetchone()[0]
+        if kept < self.accepted:
+            raise SystemExit(f"hookrun accepted {self.accepted} deliveries and has kept {kept}")
 
 
 class Running:

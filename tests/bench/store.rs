@@ -16,13 +16,14 @@ use bytes::Bytes;
 use hookrun::model::acceptance::Acceptance;
 use hookrun::model::clock::{Clock, SystemClock, Timestamp};
 use hookrun::model::decision::{Ruling, Verdict};
-use hookrun::model::event::{Event, Kind, Origin, Subject};
+use hookrun::model::event::{Check, Event, Kind, Origin, Subject};
 use hookrun::model::gate::{GateAnswer, GateOutcome};
 use hookrun::model::id::new_id;
 use hookrun::model::job::{Job, JobRequest};
 use hookrun::model::limits::{CallClass, ClassLimits, RateLimit};
 use hookrun::model::policy::{Action, Policy};
 use hookrun::model::run::Run;
+use hookrun::model::subject::{CheckUpdate, Facts, SubjectUpdate};
 use hookrun::store::{CallId, JobFilter, PageRequest, Release, Released, Store, StoreOptions};
 
 /// Tasks that accept at once.
@@ -114,10 +115,20 @@ fn delivery(n: u64, now: Timestamp) -> Acceptance {
     }
 }
 
-/// A delivery that makes a job.
+/// A delivery that makes a job, and tells of its branch and its check as one of GitHub does.
 fn asking(n: u64, now: Timestamp) -> Acceptance {
     let mut acceptance = delivery(n, now);
     let event = &acceptance.events[0];
+    let (host, repo, sha) = (event.host.clone(), "acme/widgets".to_owned(), format!("{n:040x}"));
+    acceptance.subjects.push(SubjectUpdate {
+        key: event.subject.key.clone(),
+        host: host.clone(),
+        repo: repo.clone(),
+        facts: Facts { branch: Some(format!("b{n}")), head_sha: Some(sha.clone()), ..Facts::default() },
+        ..SubjectUpdate::default()
+    });
+    let check = Check { name: "unit-tests 5".to_owned(), outcome: "failure".to_owned(), ..Check::default() };
+    acceptance.checks.push(CheckUpdate { host, repo, sha, check });
     let request = JobRequest {
         rule: format!("rule-{}", n % TENS as u64),
         key: format!("accepted-{n}"),
@@ -276,6 +287,22 @@ async fn single_postgres(url: &str, span: Duration) {
     println!("{:.1} a second", count.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64());
 }
 
+/// What came with each job of a filled store, but for its body: a delivery, the claim of what happened, the event that it is
+/// about, and what is known of its branch and of its commit.
+const BESIDE: &str = "
+    CREATE TEMP TABLE filled AS SELECT id, rule, subject, repo, sha, created_at AS at, 'filled ' || sha AS happening FROM jobs;
+    INSERT INTO deliveries (id, source, secret_label, sender_id, body_sha256, body_bytes, received_at, native, kind, subject,
+        repo, outcome, reason, verdicts, sha, happening)
+        SELECT 'd' || id, 'github', 'first', sha, '', 14400, at, 'github:check_run.completed', 'ci.failed', subject, repo,
+        'accepted', '1 job', '[]', sha, happening FROM filled;
+    INSERT INTO claims (rule, happening, claimed_at) SELECT rule, happening, at FROM filled;
+    INSERT INTO job_events (job, seq, delivery, received_at, event) SELECT id, 1, 'd' || id, at, '{}' FROM filled;
+    INSERT INTO subjects (key, host, repo, facts, updated_at) SELECT subject, 'github.com', repo, '{}', at FROM filled;
+    INSERT INTO heads (host, repo, sha, subject, fork, seen_at) SELECT 'github.com', repo, sha, subject, 0, at FROM filled;
+    INSERT INTO checks (host, repo, sha, name, aggregate, outcome, seen_at)
+        SELECT 'github.com', repo, sha, 'unit-tests 5', 0, 'failure', at FROM filled;
+    DROP TABLE filled;";
+
 /// A store with so many queued jobs in a hundred lanes, all of one class but one, due a day after they were made.
 async fn fill(path: &str, jobs: i64) {
     let clock = Arc::new(Hands(AtomicI64::new(MADE.0)));
@@ -297,6 +324,7 @@ async fn fill(path: &str, jobs: i64) {
         made = MADE.0
     );
     conn.execute_batch(&rows).expect("the jobs are written");
+    conn.execute_batch(BESIDE).expect("what came with them is written");
     conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").expect("the log is folded");
 }
 

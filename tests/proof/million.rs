@@ -13,7 +13,7 @@ const ROUNDS: usize = 7;
 /// Far above what a start may take over another: the strict bound is the bench's, which measures nothing else.
 const TIMES: u32 = 4;
 
-/// Fills the file with jobs as they are after years: most have ended, some wait, each with its delivery.
+/// Fills the file with jobs as they are after years: most have ended, some wait. The bench fills what came with them, too.
 fn fill(file: &Path) {
     let db = rusqlite::Connection::open(file).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA cache_size = -200000;").unwrap();
