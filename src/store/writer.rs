@@ -1,6 +1,6 @@
 //! Group commit: one transaction for every delivery that arrived while the last one was being committed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Handle;
@@ -33,6 +33,20 @@ pub struct Commits {
 pub(super) struct Counters {
     deliveries: AtomicU64,
     transactions: AtomicU64,
+    /// The last group could not be committed.
+    failing: AtomicBool,
+}
+
+impl Counters {
+    /// Whether the last write that anybody waited for failed.
+    pub(super) fn are_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// A write has come to its end.
+    pub(super) fn note(&self, failed: bool) {
+        self.failing.store(failed, Ordering::Relaxed);
+    }
 }
 
 /// A delivery with what can be prepared outside of the transaction.
@@ -134,7 +148,9 @@ fn gone() -> StoreError {
 async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, packer: &mut Packer, told: &TaskTracker) {
     let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
     // A sender that hung up does not need its answer; what it sent is kept all the same.
-    match together(inner, &prepared, packer).await {
+    let done = together(inner, &prepared, packer).await;
+    inner.commits.note(matches!(done, Err(StoreError::Busy(_) | StoreError::Damaged(_))));
+    match done {
         Ok(accepted) => {
             // Told, and forgotten, where requests are answered: the next group begins meanwhile.
             told.spawn(async move {

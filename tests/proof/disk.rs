@@ -63,6 +63,11 @@ async fn a_full_disk_refuses_webhooks_and_goes_on_when_there_is_room() {
     }
     assert_eq!(refused.len(), 5, "the disk was never full");
     assert!(daemon.logged().contains("full"), "{}", daemon.logged());
+    until("that it says that it is not ready", async || {
+        let answer = send(&daemon.http, &daemon.webhooks, refused[0]).await?;
+        (answer.status == 503 && daemon.readiness().await.0 == 503).then_some(())
+    })
+    .await;
 
     std::fs::remove_file(filler).unwrap();
     until("readiness", async || (daemon.readiness().await.0 == 200).then_some(())).await;

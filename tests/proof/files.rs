@@ -25,10 +25,11 @@ async fn a_locked_database_refuses_webhooks_until_the_lock_is_gone() {
     answers.push(refused);
     let log = daemon.logged();
     assert!(log.contains("locked"), "{log}");
-    assert_eq!(daemon.readiness().await, (503, Some("5".to_owned())));
+    let says = async |wanted: (u16, Option<String>)| (daemon.readiness().await == wanted).then_some(());
+    until("that it says that it is not ready", async || says((503, Some("5".to_owned()))).await).await;
 
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(daemon.readiness().await, (200, None));
+    until("that it says that it is ready", async || says((200, None)).await).await;
     let again = async || send(&daemon.http, &daemon.webhooks, Cause(1)).await.filter(Answer::acknowledged);
     answers.push(until("an acknowledgement", again).await);
     audit(&daemon, &service, &answers).await;

@@ -155,7 +155,8 @@ async fn replicas_that_die_hang_or_lose_the_database_lose_nothing_and_repeat_not
     // One loses the database, the others go on; then all lose it.
     cable.whole.send_replace(false);
     more(&next, 8).await;
-    assert_eq!(replicas[2].readiness().await, (503, Some("5".to_owned())));
+    let refuses = (503, Some("5".to_owned()));
+    until("it not to be ready", async || (replicas[2].readiness().await == refuses).then_some(())).await;
     assert_eq!(replicas[1].readiness().await, (200, None));
     cable.whole.send_replace(true);
     until("it to be ready again", async || (replicas[2].readiness().await.0 == 200).then_some(())).await;
