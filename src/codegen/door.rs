@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -68,8 +67,6 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     me: OnceCell<Me>,
-    /// How many calls of this process in a row had no answer that tells.
-    unanswered: AtomicU32,
 }
 
 impl Codegen {
@@ -85,8 +82,7 @@ impl Codegen {
             },
             Arc::clone(&clock),
         )?;
-        let inner =
-            Inner { http, org_id: options.org_id, store, clock, me: OnceCell::new(), unanswered: AtomicU32::new(0) };
+        let inner = Inner { http, org_id: options.org_id, store, clock, me: OnceCell::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -161,9 +157,9 @@ impl Codegen {
         self.inner.http.ahead()
     }
 
-    /// How many calls of this process in a row had no answer that tells.
+    /// How many calls of this process in a row had no answer at all.
     pub fn unanswered(&self) -> u32 {
-        self.inner.unanswered.load(Ordering::Relaxed)
+        self.inner.http.unanswered()
     }
 
     /// `GET …/agent/run/{id}`.
@@ -304,12 +300,6 @@ impl Codegen {
         let inner = &self.inner;
         let begun = inner.clock.now();
         let Answered { value, quota } = call.await;
-        match &value {
-            Err(CallError::Ambiguous(_) | CallError::NotTaken { denial: Denial::Connect, .. }) => {
-                inner.unanswered.fetch_add(1, Ordering::Relaxed);
-            }
-            _ => inner.unanswered.store(0, Ordering::Relaxed),
-        }
         let result = value.as_ref().map_or_else(CallError::result, |_| "ok");
         telemetry::count(Metric::ApiCalls, &[("class", class.as_str()), ("result", result)]);
         telemetry::measure(Metric::ApiSeconds, &[], inner.clock.now().since(begun).as_secs_f64());

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderValue};
@@ -30,6 +30,8 @@ pub(super) struct Http {
     clock: Arc<dyn Clock>,
     /// By how many milliseconds our clock is ahead of the service's, by the date of its newest answer.
     ahead: AtomicI64,
+    /// How many calls in a row had no answer at all.
+    unanswered: AtomicU32,
 }
 
 /// What a call gave.
@@ -77,7 +79,14 @@ impl Http {
             client = client.no_proxy();
         }
         let client = client.build().map_err(SetupError::Client)?;
-        Ok(Self { client, base, token: options.token.clone(), clock, ahead: AtomicI64::new(0) })
+        Ok(Self {
+            client,
+            base,
+            token: options.token.clone(),
+            clock,
+            ahead: AtomicI64::new(0),
+            unanswered: AtomicU32::new(0),
+        })
     }
 
     /// `GET` of a path below the base address.
@@ -106,6 +115,11 @@ impl Http {
         Duration::from_millis(self.ahead.load(Ordering::Relaxed).max(0) as u64)
     }
 
+    /// How many calls in a row had no answer at all.
+    pub(super) fn unanswered(&self) -> u32 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
     fn compare_clocks(&self, headers: &HeaderMap) {
         if let Some(theirs) = headers.get(DATE).and_then(|date| http_date(date.to_str().ok()?)) {
             self.ahead.store(self.clock.now().0 - theirs.0, Ordering::Relaxed);
@@ -127,8 +141,12 @@ impl Http {
     async fn exchange(&self, request: RequestBuilder) -> Answered<(StatusCode, Vec<u8>)> {
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) => return Answered { value: Err(CallError::from_transport(&error)), quota: Quota::Open },
+            Err(error) => {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+                return Answered { value: Err(CallError::from_transport(&error)), quota: Quota::Open };
+            }
         };
+        self.unanswered.store(0, Ordering::Relaxed);
         self.compare_clocks(answer.headers());
         let quota = quota::of(answer.status(), answer.headers(), self.clock.now());
         Answered { value: self.whole(answer).await, quota }

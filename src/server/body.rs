@@ -122,11 +122,9 @@ async fn next_in_turn(
     mut patience: Pin<&mut Sleep>,
 ) -> Result<Option<Bytes>, Refusal> {
     loop {
-        if patience.is_elapsed() && holding.crowds() {
-            return Err(Refusal::TooSlow);
-        }
+        let crowds = holding.crowds();
         let look = async {
-            if patience.is_elapsed() {
+            if patience.is_elapsed() && !crowds {
                 tokio::time::sleep(PATIENCE).await;
             } else {
                 patience.as_mut().await;
@@ -134,8 +132,12 @@ async fn next_in_turn(
         };
         tokio::select! {
             biased;
+            // What is there already is taken.
             piece = next_piece(body) => return piece,
             () = look => {}
+        }
+        if holding.crowds() {
+            return Err(Refusal::TooSlow);
         }
     }
 }

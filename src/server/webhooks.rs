@@ -171,7 +171,7 @@ fn loggable(source: &str) -> &str {
 async fn ready(State(webhooks): State<Arc<Webhooks>>) -> Response {
     let mut last = webhooks.ready.lock().await;
     let now = webhooks.clock.now();
-    let recent = last.as_ref().filter(|(at, _)| now < at.plus(READY_LASTS));
+    let recent = last.as_ref().filter(|(at, _)| (*at..at.plus(READY_LASTS)).contains(&now));
     let cause = if let Some((_, cause)) = recent {
         cause.clone()
     } else {

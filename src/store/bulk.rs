@@ -113,7 +113,7 @@ impl Store {
 
     /// How many jobs within a scope are being sent, or may have been: they may have a run that is not known yet.
     pub async fn being_sent_in(&self, what: &Paused) -> Result<u64> {
-        let chosen = Chosen::within(what, "j.active = 1 AND j.run IS NULL");
+        let chosen = Chosen::within(what, "j.active = 1 AND j.run IS NULL AND j.action NOT IN ('ban', 'unban')");
         let sql = format!("SELECT COUNT(*) AS n FROM jobs j WHERE {}", chosen.sql);
         let mut conn = self.inner.db.read().await?;
         let row = chosen.bind(&sql).fetch_one(&mut conn).await?;

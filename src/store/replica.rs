@@ -190,7 +190,8 @@ impl Store {
         let now = self.inner.clock.now();
         {
             let state = self.inner.replica.state();
-            if state.given_up.get(duty).is_some_and(|until| *until > now) {
+            // A clock that was set back meanwhile gives it up for no longer.
+            if state.given_up.get(duty).is_some_and(|until| (until.minus(LEASE)..*until).contains(&now)) {
                 return Ok(false);
             }
             if state.duties.get(duty).is_some_and(|until| *until > now.plus(BEAT)) {

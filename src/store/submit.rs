@@ -148,8 +148,11 @@ impl Store {
         calls::end(&mut tx, call, self.inner.ended()).await?;
         match must_wait(&mut tx, job, call).await {
             Ok(sent) if sent.state == JobState::Submitting => doubt(&mut tx, job, reason, now).await?,
-            // It is doubted already.
-            Ok(_) => {}
+            // It is doubted already, and its call ended only now: what it made may be listed later than others thought.
+            Ok(_) => {
+                let late = query("UPDATE jobs SET answered_at = $2 WHERE id = $1").bind(job).bind(now.0);
+                late.execute(&mut tx).await?;
+            }
             Err(error) => return ended_for_nothing(tx, error).await,
         }
         tx.commit_and_wake().await?;

@@ -43,7 +43,7 @@ impl Counters {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// A write has come to its end.
+    /// A write failed for want of a database, or came to its end.
     pub(super) fn note(&self, failed: bool) {
         self.failing.store(failed, Ordering::Relaxed);
     }
@@ -148,9 +148,7 @@ fn gone() -> StoreError {
 async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, packer: &mut Packer, told: &TaskTracker) {
     let (prepared, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|it| (it.prepared, it.answer)).unzip();
     // A sender that hung up does not need its answer; what it sent is kept all the same.
-    let done = together(inner, &prepared, packer).await;
-    inner.commits.note(matches!(done, Err(StoreError::Busy(_) | StoreError::Damaged(_))));
-    match done {
+    match together(inner, &prepared, packer).await {
         Ok(accepted) => {
             // Told, and forgotten, where requests are answered: the next group begins meanwhile.
             told.spawn(async move {
@@ -188,6 +186,17 @@ async fn commit(inner: &Arc<Inner>, group: &mut Vec<Arrival>, packer: &mut Packe
 }
 
 async fn together(inner: &Inner, group: &[Prepared], packer: &mut Packer) -> Result<Vec<Accepted>> {
+    let written = write(inner, group, packer).await;
+    match &written {
+        Ok(_) => inner.commits.note(false),
+        Err(StoreError::Busy(_) | StoreError::Damaged(_)) => inner.commits.note(true),
+        // It is about the data.
+        Err(_) => {}
+    }
+    written
+}
+
+async fn write(inner: &Inner, group: &[Prepared], packer: &mut Packer) -> Result<Vec<Accepted>> {
     let packs = packer.pack(group);
     let mut tx = inner.db.begin().await?;
     let (accepted, due) = accept::group(&mut tx, group, &packs, inner.clock.now()).await?;

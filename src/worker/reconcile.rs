@@ -35,6 +35,8 @@ pub(super) struct Reconcile {
     traces: HashMap<String, Search>,
     /// From when the list may be read again.
     list_not_before: Timestamp,
+    /// Since when the list does not show enough.
+    unproved_since: Option<Timestamp>,
 }
 
 /// A search for the message of a resume in the trace of its run.
@@ -53,6 +55,8 @@ struct Search {
 struct Pass {
     /// The jobs that are looked for, with the oldest time at which their run can have been made.
     sought: HashMap<String, Timestamp>,
+    /// When it began.
+    began: Timestamp,
     /// The rows before this time are nobody's who is sought.
     floor: Timestamp,
     skip: u64,
@@ -111,14 +115,14 @@ impl Worker {
         let Some(mut pass) = pass else { return Ok(None) };
         match self.reconcile_pages(&mut pass).await {
             Ok(None) => {
-                let all = self.settle(&mut pass).await?;
+                let all = self.settle(&mut pass, &mut state.unproved_since).await?;
                 if pass.settled {
                     inner.progress.notify_waiters();
                 }
                 if all {
                     return Ok(None);
                 }
-                tracing::warn!("the list of runs does not reach back to the calls that are looked for");
+                tracing::warn!("the list of runs does not tell of every create without an answer yet");
                 state.list_not_before = now.plus(RETRY);
                 Ok(Some(state.list_not_before))
             }
@@ -255,8 +259,14 @@ impl Worker {
 
     /// The pass is over: who was not found is absent, unless a run without metadata could be it, or the list did not show
     /// enough. Answers whether everybody who was sought is settled.
-    async fn settle(&self, pass: &mut Pass) -> Result<bool> {
+    async fn settle(&self, pass: &mut Pass, unproved_since: &mut Option<Timestamp>) -> Result<bool> {
         let (store, now) = (&self.inner.store, self.inner.clock.now());
+        let tried = if pass.proved {
+            *unproved_since = None;
+            Duration::ZERO
+        } else {
+            now.since(*unproved_since.get_or_insert(now))
+        };
         let mut all = true;
         for each in store.uncertain().await?.into_iter().filter(is_create) {
             let Uncertain { job, began_at, ended_at, absences } = each;
@@ -273,7 +283,8 @@ impl Worker {
             } else if sent == 0 && self.inner.rules.now().policy(&rule).then.contains(&Then::Resume) {
                 // It waited in a backup: nobody knows whether it would have started a run or told one.
                 "it may have told a run something since the backup was made: say adopt or absent".to_owned()
-            } else if !pass.proved && now.since(ended_at) < PATIENCE {
+            } else if ended_at.plus(LISTED_AFTER) > pass.began || (!pass.proved && tried < PATIENCE) {
+                // Its call was still under way when the pass began, or the list is looked at again.
                 all = false;
                 continue;
             } else if !pass.proved {
@@ -306,8 +317,7 @@ fn is_create(each: &Uncertain) -> bool {
 }
 
 impl Search {
-    /// Whether a failure to read the trace is one for good, or has lasted too long to go on by itself. One that is not about
-    /// this trace alone does not count.
+    /// Whether a failure to read the trace is one for good, or has lasted too long to go on by itself.
     fn is_hopeless(&mut self, error: &CallError, now: Timestamp) -> bool {
         match error {
             CallError::Refused(_) => true,
@@ -328,6 +338,7 @@ impl Pass {
         let floor = sought.values().copied().min()?;
         Some(Self {
             sought,
+            began: now,
             floor,
             skip: 0,
             ahead: Duration::ZERO,

@@ -123,6 +123,8 @@ impl Worker {
     /// It would be denied again and again, and hold up all others each time: a person is needed.
     async fn denied(&self, job: &str, call: &CallId, error: &CallError) {
         let store = &self.inner.store;
+        // A person who retries it may have seen to it.
+        self.inner.denied.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
         let reason = format!("{error}, again, while the token is good for others: retry or cancel it");
         tracing::warn!(job, reason, "job held");
         let retry_at = self.inner.clock.now().plus(BreakerKind::Access.wait(0));

@@ -387,6 +387,7 @@ async fn every_answer_that_comes_after_the_takeover_counts_as_long_as_the_job_wa
         slow.store.not_taken(&not_taken.0, &not_taken.1, "not sent", cluster.clock.now()).await.unwrap();
         slow.store.refused(&refused.0, &refused.1, "422").await.unwrap();
         slow.store.run_told(&told.0, &told.1, &alive(3)).await.unwrap();
+        cluster.clock.advance(Duration::from_secs(20));
         slow.store.unanswered(&unanswered.0, &unanswered.1, "timed out").await.unwrap();
         assert_eq!(slow.state(&not_taken.0).await, JobState::Queued);
         assert_eq!(slow.counted(&not_taken.0).await, Some(0), "what was not sent is no attempt");
@@ -395,6 +396,9 @@ async fn every_answer_that_comes_after_the_takeover_counts_as_long_as_the_job_wa
         assert_eq!((now.state, now.run.unwrap().id), (JobState::Running, 3));
         let doubted = if held { JobState::Held } else { JobState::Uncertain };
         assert_eq!(slow.state(&unanswered.0).await, doubted);
+        // Its call went on until now: before the list can tell of it the usual time must pass once more.
+        let ended = slow.store.uncertain().await.unwrap().pop().map(|each| each.ended_at);
+        assert_eq!(ended, (!held).then(|| cluster.clock.now()));
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) fn stale(snapshot: &Snapshot, _: &Policy) -> (Said, Map<String, Value
 /// Nothing is sent of what somebody has paused, nor of a rule that was turned off: it goes on when that is over. Of several
 /// pauses the one that lasts longest is named.
 pub(super) fn pause(snapshot: &Snapshot, policy: &Policy) -> (Said, Map<String, Value>) {
-    if let Some(mode) = policy.silent {
+    // What is said to a run that is there was settled when it was asked for, and asks no rule.
+    if let Some(mode) = policy.silent.filter(|_| !snapshot.job.is_act()) {
         let reason = format!("the mode of the rule {} is \"{mode}\" now", snapshot.job.rule);
         return (Said::Wait(reason, None), inputs(json!({ "mode": mode })));
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use hookrun::model::clock::Clock;
 use hookrun::model::job::JobState;
 use hookrun::model::pause::{Pause, Paused};
+use hookrun::model::policy::Action;
 use hookrun::sandbox::Call;
-use hookrun::store::PageRequest;
+use hookrun::store::{Asking, PageRequest};
 
 use super::bench::{Bench, Setting};
 
@@ -248,4 +249,19 @@ async fn the_jobs_of_a_rule_that_is_off_wait_and_go_on_when_it_is_live_again() {
     for job in &jobs {
         assert_eq!(bench.state(job).await, JobState::Running);
     }
+}
+
+#[tokio::test]
+async fn what_a_person_says_to_a_run_goes_out_though_its_rule_is_off() {
+    let bench = bench(rule!("")).await;
+    let job = on(&bench, "fix", 1).await;
+    bench.advance(60);
+    bench.release().await;
+    let run = bench.find(&job).await.run.unwrap().id;
+    end_runs(&bench).await;
+    let bench = bench.restart_under(rule!("mode = 'off'\n")).await;
+    let asking = Asking { action: Action::Tell, run, reason: "ops asks", words: Some("Go on.") };
+    bench.store.ask_of_run(&bench.find(&job).await, &asking).await.unwrap();
+    bench.release().await;
+    assert_eq!(bench.calls(Call::Resume).len(), 1);
 }

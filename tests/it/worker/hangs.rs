@@ -66,6 +66,7 @@ fn what_hung_before_its_call_does_not_send_what_another_has_sent_since() {
         // Proved absent, by a list that was read long after the call must have ended.
         clock.advance(Duration::from_mins(1));
         other.reconcile_tick().await.unwrap();
+        clock.advance(Duration::from_mins(1));
         other.release_tick().await.unwrap();
         other.sent().await;
     });
