@@ -387,7 +387,7 @@ async fn whoever_asks_for_readiness_takes_one_turn_a_second_however_often_he_ask
 
 #[tokio::test]
 async fn a_head_that_is_never_sent_whole_holds_up_no_end() {
-    let mut listening = listening().await;
+    let mut listening = listen(LIMITS, Duration::from_hours(1)).await;
     let mut half = Wire::connect(listening.address).await;
     half.send("GET /healthz HTTP/1.1\r\n").await;
     // Answered after the half head was sent, so both connections are there.
@@ -395,7 +395,8 @@ async fn a_head_that_is_never_sent_whole_holds_up_no_end() {
     slow.send(post("slow", "", "{}")).await;
     listening.blocked.recv().await.unwrap();
     listening.soft.cancel();
-    assert_eq!(half.end().await, b"");
+    let end = tokio::time::timeout(Duration::from_mins(1), half.end()).await;
+    assert_eq!(end.expect("it is not waited for"), b"");
     assert!(!listening.served.is_finished(), "a whole request is answered, however long that takes");
     listening.open.add_permits(1);
     assert_eq!(slow.answer().await.status, StatusCode::ACCEPTED);
