@@ -24,9 +24,9 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// answered.
 const LAST_HEAD: Duration = Duration::from_secs(2);
 
-/// Serves `router` on `listener` until `soft` is cancelled; then accepts nothing more but what had connected before, ends idle
-/// connections and lets the requests under way finish until `hard` is cancelled. `header_timeout` runs while a head is awaited, so it also
-/// ends connections that stay idle.
+/// Serves `router` on `listener` until `soft` is cancelled; then accepts nothing more but what had connected before, ends
+/// idle connections and lets the requests under way finish until `hard` is cancelled. `header_timeout` runs while a head is
+/// awaited, so it also ends connections that stay idle.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

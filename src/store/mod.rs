@@ -22,6 +22,7 @@ mod joining;
 mod line;
 mod links;
 mod lists;
+mod meta;
 mod notices;
 mod outcome;
 mod pauses;
@@ -178,11 +179,7 @@ impl Store {
             tx.rollback().await;
             return Ok(());
         }
-        query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-            .bind("written_at")
-            .bind(self.inner.clock.now().0.to_string().into_bytes())
-            .execute(&mut tx)
-            .await?;
+        meta::set(&mut tx, "written_at", self.inner.clock.now().0.to_string()).await?;
         tx.commit().await?;
         self.inner.commits.note(false);
         Ok(())

@@ -1,8 +1,8 @@
 //! Codegen's own list of repositories: the last one that was read.
 
-use super::Store;
 use super::db::{many, query, runs};
 use super::errors::Result;
+use super::{Store, meta};
 use crate::model::clock::Timestamp;
 
 impl Store {
@@ -19,10 +19,7 @@ impl Store {
             }
             query.execute(&mut tx).await?;
         }
-        query("INSERT INTO meta (name, value) VALUES ('repos_saved_at', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-            .bind(now.0.to_string().into_bytes())
-            .execute(&mut tx)
-            .await?;
+        meta::set(&mut tx, "repos_saved_at", now.0.to_string()).await?;
         tx.commit().await
     }
 

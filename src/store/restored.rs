@@ -2,7 +2,7 @@
 
 use super::db::{Conn, Tx, query};
 use super::errors::Result;
-use super::jobs;
+use super::{jobs, meta};
 use crate::model::clock::Timestamp;
 use crate::model::job::JobState;
 
@@ -11,12 +11,7 @@ const MADE_AT: &str = "backup_made_at";
 
 /// Marks a copy as a backup.
 pub(super) async fn mark(conn: &mut Conn, at: Timestamp) -> Result<()> {
-    query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(MADE_AT)
-        .bind(at.0.to_string().into_bytes())
-        .execute(conn)
-        .await?;
-    Ok(())
+    meta::set(conn, MADE_AT, at.0.to_string()).await
 }
 
 /// Doubts every job of a restored backup that was waiting to be sent: the life that went on after the backup may have sent

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::db::{Tx, query};
 use super::errors::Result;
+use super::meta;
 use crate::model::clock::{Clock, Steady, Timestamp};
 use crate::model::limits::CallClass;
 
@@ -44,12 +45,7 @@ pub(super) async fn set_right(tx: &mut Tx, clock: &dyn Clock) -> Result<()> {
             query(statement).bind(moved).execute(tx).await?;
         }
     }
-    query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(NAME)
-        .bind(format!("{} {} {}", steady.at.as_millis(), now.0, steady.name).into_bytes())
-        .execute(tx)
-        .await?;
-    Ok(())
+    meta::set(tx, NAME, format!("{} {} {}", steady.at.as_millis(), now.0, steady.name)).await
 }
 
 /// By how many milliseconds the clock was set forward, or back if it is negative; `None` when that cannot be told.

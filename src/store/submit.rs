@@ -212,13 +212,17 @@ impl Store {
         Ok(())
     }
 
-    /// The call of an uncertain or held job was not carried out: it may be sent again.
+    /// The call of an uncertain or held job was not carried out, as somebody knows: it may be sent again.
     pub async fn absent(&self, job: &str, reason: &str) -> Result<()> {
-        self.absent_until(job, reason, self.inner.clock.now()).await
+        self.give_back(job, reason, self.inner.clock.now(), "0").await
     }
 
-    /// The same, and it may be sent again from then on.
+    /// The same, as far as the list of runs can prove it, which is counted: it may be sent again from then on.
     pub async fn absent_until(&self, job: &str, reason: &str, retry_at: Timestamp) -> Result<()> {
+        self.give_back(job, reason, retry_at, "absences + 1").await
+    }
+
+    async fn give_back(&self, job: &str, reason: &str, retry_at: Timestamp, absences: &str) -> Result<()> {
         let mut tx = self.inner.db.begin().await?;
         let now = self.inner.clock.now();
         must_be_unsettled(&mut tx, job).await?;
@@ -226,7 +230,7 @@ impl Store {
         let change = jobs::Change { job, from, to: JobState::Queued, reason, due_at: Some(retry_at) };
         uncount(&mut tx, job).await?;
         told::nobody(&mut tx, job, None).await?;
-        query("UPDATE jobs SET absences = absences + 1 WHERE id = $1").bind(job).execute(&mut tx).await?;
+        query(format!("UPDATE jobs SET absences = {absences} WHERE id = $1")).bind(job).execute(&mut tx).await?;
         jobs::change(&mut tx, &change, now).await?;
         tx.commit_and_wake().await?;
         Ok(())

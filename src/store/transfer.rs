@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::db::{Database, Query, Tx, columns_of, many, query};
 use super::errors::{Result, StoreError};
-use super::{filing, replica};
+use super::{filing, meta, replica};
 use crate::model::clock::Timestamp;
 
 /// Rows that are carried at a time.
@@ -56,12 +56,12 @@ pub async fn transfer(from: &str, to: &str, now: Timestamp) -> Result<Moved> {
         return must_be_here(&mut source).await.map(|()| Moved::new());
     }
     must_be_idle(&mut source, "old", now).await?;
-    mark(&mut source, UNDER_WAY).await?;
+    meta::set(&mut source, MOVED, UNDER_WAY).await?;
     source.commit().await?;
     let moved = move_all(&old, &new, now).await;
     let mut source = old.begin().await?;
     match &moved {
-        Ok(_) => mark(&mut source, &now.0.to_string()).await?,
+        Ok(_) => meta::set(&mut source, MOVED, now.0.to_string()).await?,
         Err(_) => drop(query("DELETE FROM meta WHERE name = $1").bind(MOVED).execute(&mut source).await?),
     }
     source.commit().await?;
@@ -103,15 +103,6 @@ async fn must_be_idle(tx: &mut Tx, name: &str, now: Timestamp) -> Result<()> {
         return Ok(());
     }
     Err(StoreError::Conflict(format!("a hookrun uses the {name} database: stop it first")))
-}
-
-async fn mark(tx: &mut Tx, when: &str) -> Result<()> {
-    query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(MOVED)
-        .bind(when.as_bytes())
-        .execute(tx)
-        .await?;
-    Ok(())
 }
 
 /// When everything was moved away, in milliseconds, or [`UNDER_WAY`].

@@ -254,6 +254,13 @@ async fn a_create_that_made_no_run_three_times_is_for_a_person() {
     bench.advance(3600);
     bench.release().await;
     assert_eq!(bench.calls(Call::Create).len(), 3);
+    // What a person says is no proof by the list: it is counted anew.
+    bench.store.absent(&job, "mia looked").await.unwrap();
+    bench.fault(Call::Create, Fault::Lost { when: When::Before });
+    bench.release().await;
+    bench.advance(30);
+    reconcile(&bench).await;
+    assert_eq!(bench.state(&job).await, JobState::Queued);
 }
 
 #[tokio::test]
